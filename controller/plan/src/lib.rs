@@ -1,0 +1,16 @@
+//! Decisions of the controller as pure functions: what was wanted, what was seen and the clock go in, a [`Plan`]
+//! comes out. No async, no client, no clock in here: `clippy.toml` and this crate's dependencies hold it.
+//!
+//! The controller executes plans and chooses nothing; the aggregated API shows the same decisions.
+
+mod object;
+mod step;
+
+pub mod cluster;
+pub mod deployment;
+
+pub use object::{Object, ObjectRef, Uid};
+pub use step::{
+    Admin, Claim, Deregistration, EventKind, LookAgain, Manager, Note, Outcome, Plan, Proof, Propagation, Provision,
+    Registration, Step, Version,
+};

@@ -1,0 +1,269 @@
+//! What a plan is made of. A step carries every name, number and precondition that its execution needs: the
+//! executor chooses nothing, and runs the steps in the order given until one fails.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use restate_model::{DeploymentId, EndpointKey};
+use strum::IntoStaticStr;
+
+use crate::{Object, ObjectRef, Uid};
+
+/// The decision of one pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// What to do, in this order.
+    pub steps: Vec<Step>,
+    /// Where that leaves the object, if every step succeeds.
+    pub outcome: Outcome,
+}
+
+/// One act. Everything but [`Step::is_irreversible`] ones can be repeated without harm.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Server-side apply with force, as this field manager.
+    Apply(Manager, Box<Object>),
+    /// Create, and fail where the name is taken: never seizes what exists.
+    Create(Box<Object>),
+    /// Merge-patch annotations of exactly this object: `None` removes.
+    Annotate {
+        /// Which object.
+        object: ObjectRef,
+        /// Must still be this one.
+        uid: Uid,
+        /// Values to set or remove.
+        annotations: BTreeMap<String, Option<String>>,
+    },
+    /// Merge-patch labels of exactly this object: `None` removes.
+    Label {
+        /// Which object.
+        object: ObjectRef,
+        /// Must still be this one.
+        uid: Uid,
+        /// Values to set or remove.
+        labels: BTreeMap<String, Option<String>>,
+    },
+    /// Set `spec.replicas` of exactly this object.
+    Scale {
+        /// Which object.
+        object: ObjectRef,
+        /// Must still be this one.
+        uid: Uid,
+        /// To how many.
+        replicas: i32,
+    },
+    /// Delete exactly this object.
+    Delete {
+        /// Which object.
+        object: ObjectRef,
+        /// Must still be this one.
+        uid: Uid,
+        /// What happens to what it owns.
+        propagation: Propagation,
+    },
+    /// Register a version with Restate and record the id at once on the object that carries it.
+    Register(Registration),
+    /// Remove a version from Restate; then clear the record.
+    Deregister(Deregistration),
+    /// Claim the right to provision by a compare-and-swap on the stored `RestateCluster`.
+    Claim(Claim),
+    /// Provision, after a claim.
+    Provision(Provision),
+    /// Tell people.
+    Note(Note),
+}
+
+impl Step {
+    /// Whether this step cannot be taken back: such a step needs a lease that outlives its deadline, and is never
+    /// retried blindly.
+    pub fn is_irreversible(&self) -> bool {
+        match self {
+            Self::Deregister(_) | Self::Provision(_) => true,
+            Self::Scale { replicas, .. } => *replicas == 0,
+            Self::Delete { .. } => true,
+            Self::Apply(..)
+            | Self::Create(_)
+            | Self::Annotate { .. }
+            | Self::Label { .. }
+            | Self::Register(_)
+            | Self::Claim(_)
+            | Self::Note(_) => false,
+        }
+    }
+}
+
+/// What happens to the objects that a deleted object owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    /// They go afterwards.
+    Background,
+    /// They go first.
+    Foreground,
+    /// They stay.
+    Orphan,
+}
+
+/// How to reach the admin API of one Restate. Made by `plan` from manifests, never from an API request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Admin {
+    /// Which Restate.
+    pub key: EndpointKey,
+    /// The URL of its admin API, without a trailing slash.
+    pub url: String,
+}
+
+/// `POST /deployments`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// With which Restate.
+    pub admin: Admin,
+    /// The endpoint that Restate is to call.
+    pub uri: String,
+    /// Move routing to it even where the endpoint is known already.
+    pub force: bool,
+    /// Allow changes that Restate calls breaking.
+    pub breaking: bool,
+    /// Speak HTTP/1.1 to it.
+    pub http11: bool,
+    /// The object of this version: the id and the time are recorded on it as soon as Restate answers.
+    pub version: Version,
+}
+
+/// The object (replica set) that stands for a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Which object.
+    pub object: ObjectRef,
+    /// Must still be this one.
+    pub uid: Uid,
+}
+
+/// `DELETE /deployments/{id}?force=true`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deregistration {
+    /// With which Restate.
+    pub admin: Admin,
+    /// What goes.
+    pub deployment: DeploymentId,
+    /// On which object its id is recorded.
+    pub version: Version,
+    /// Why this is safe.
+    pub proof: Proof,
+}
+
+/// What a destructive step rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Answers that name the deployment, find nothing routed to it and nothing unfinished on it, and whose first
+    /// request started at this moment: after it was superseded and after its stamp had passed.
+    Idle {
+        /// When the questions were asked.
+        asked_at: Timestamp,
+    },
+    /// The `RestateDeployment` is being deleted and nothing unfinished is left as of this moment.
+    Deleted {
+        /// When the questions were asked.
+        asked_at: Timestamp,
+    },
+    /// The owner asked to abandon unfinished work (`deletePolicy: force`, a documented override, or a namespace
+    /// that terminates and takes the pods anyway).
+    Abandoned {
+        /// Who or what asked for it.
+        by: String,
+    },
+}
+
+/// A compare-and-swap on the stored `RestateCluster` that says who provisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Must still be this one.
+    pub uid: Uid,
+    /// Must still be at this version.
+    pub resource_version: String,
+    /// Who claims, and since when.
+    pub holder: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `ProvisionCluster` on node 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provision {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Must still be this one.
+    pub uid: Uid,
+    /// gRPC address of node 0.
+    pub node: String,
+    /// gRPC addresses of every expected node: each must answer, and none may belong to a cluster.
+    pub expected: Vec<String>,
+    /// How many partitions; `None`: the server's own configuration.
+    pub partitions: Option<u16>,
+    /// Replication of logs and partitions (`{node: 2}`); `None`: the server's own configuration.
+    pub replication: Option<String>,
+    /// Log provider; `None`: the server's own configuration.
+    pub log_provider: Option<String>,
+}
+
+/// Something that people should read in `kubectl describe`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Normal or Warning.
+    pub kind: EventKind,
+    /// A reason in `CamelCase`.
+    pub reason: &'static str,
+    /// What was done, in `CamelCase`.
+    pub action: &'static str,
+    /// The text.
+    pub message: String,
+}
+
+/// The two kinds of Kubernetes events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// As it should be.
+    Normal,
+    /// Somebody should look.
+    Warning,
+}
+
+/// Who owns which fields: the field managers of our server-side applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+pub enum Manager {
+    /// Everything that a stored kind asks for: the objects of clusters and versions.
+    #[strum(serialize = "restate-operator")]
+    Operator,
+    /// The status of the stored kinds.
+    #[strum(serialize = "restate-operator/status")]
+    Status,
+}
+
+/// Where a pass leaves an object. Waiting is not an error.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing to do until something changes.
+    Settled,
+    /// Not there yet.
+    Waiting {
+        /// What for, in `CamelCase`.
+        on: &'static str,
+        /// When to look again.
+        look_again: LookAgain,
+    },
+}
+
+/// When to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookAgain {
+    /// When a watched object or the snapshot changes.
+    OnChange,
+    /// At this moment, or when something changes before.
+    At(Timestamp),
+    /// As soon as Restate has been asked again; no object changes by itself.
+    OnSnapshot,
+    /// After this long.
+    After(SignedDuration),
+}

@@ -1,0 +1,68 @@
+//! The kinds of `restate.dev` that users store: RestateCluster, RestateDeployment, RestateCloudEnvironment.
+//!
+//! Stage in the flow: the words that every other crate speaks. Types, schemas, admission rules and printer
+//! columns; no client, no clock, no decision. A manifest that was ever accepted by these kinds stays accepted
+//! and keeps its meaning (`tests/upstream_fields.rs` holds every field to that); what is ours is optional.
+
+pub mod cloud_environment;
+pub mod cluster;
+pub mod condition;
+pub mod deployment;
+pub mod generate;
+mod schema;
+
+pub use cloud_environment::{RestateCloudEnvironment, RestateCloudEnvironmentSpec, RestateCloudEnvironmentStatus};
+pub use cluster::{RestateCluster, RestateClusterSpec, RestateClusterStatus};
+pub use condition::{Condition, ConditionStatus, ConditionType, Conditions, Reason, Verdict};
+pub use deployment::{RestateDeployment, RestateDeploymentSpec, RestateDeploymentStatus};
+
+/// API group of the stored kinds.
+pub const GROUP: &str = "restate.dev";
+
+/// Finalizers, by kind. The names are on objects in users' clusters and never change.
+pub mod finalizer {
+    /// On a RestateCluster.
+    pub const CLUSTER: &str = "clusters.restate.dev";
+    /// On a RestateDeployment.
+    pub const DEPLOYMENT: &str = "deployments.restate.dev";
+    /// On a RestateCloudEnvironment.
+    pub const CLOUD_ENVIRONMENT: &str = "cloudenvironments.restate.dev";
+}
+
+/// Labels that the controller puts on what it makes.
+pub mod label {
+    /// Name of the RestateDeployment that an object belongs to.
+    pub const OWNED_BY: &str = "restate.dev/owned-by";
+    /// Hash of a version: on its ReplicaSet, its pods and in the selectors of both.
+    pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+    /// `true` on the ReplicaSet and Service that Restate routes new calls to. Never in a pod template.
+    pub const LATEST: &str = "restate.dev/latest";
+    /// Program that manages an object.
+    pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+    /// Value of [`MANAGED_BY`].
+    pub const MANAGED_BY_VALUE: &str = "restate-operator";
+
+    /// Label that lets a cluster's pods reach the pods that carry it (its egress policy selects it).
+    #[must_use]
+    pub fn allow(cluster: &str) -> String {
+        format!("allow.restate.dev/{cluster}")
+    }
+}
+
+/// Annotations that the controller keeps on the objects of a version.
+pub mod annotation {
+    /// The pod template as JSON text: the identity of a version ([`PodTemplate::text`]).
+    ///
+    /// [`PodTemplate::text`]: crate::deployment::PodTemplate::text
+    pub const POD_TEMPLATE: &str = "restate.dev/pod-template";
+    /// Restate's id of the version. Absent once it has been deregistered.
+    pub const DEPLOYMENT_ID: &str = "restate.dev/deployment-id";
+    /// When a drained version goes (RFC 3339).
+    pub const REMOVE_VERSION_AT: &str = "restate.dev/remove-version-at";
+    /// When Restate acknowledged the registration (RFC 3339).
+    pub const REGISTERED_AT: &str = "restate.dev/registered-at";
+    /// Name under which an in-process tunnel announces the version.
+    pub const TUNNEL_NAME: &str = "restate.dev/tunnel-name";
+    /// Tag of a Knative configuration.
+    pub const TAG: &str = "restate.dev/tag";
+}

@@ -1,0 +1,129 @@
+//! The command line of `cargo lab`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    images::ImageArgs,
+    node::Component,
+    testing::{BenchArgs, TestArgs},
+};
+
+/// A real Kubernetes with real Restate, in one command.
+#[derive(Debug, Parser)]
+#[command(name = "cargo lab", bin_name = "cargo lab", version, max_term_width = 110)]
+pub struct Args {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub options: Options,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring everything up, from nothing to the demo; mend what is not running
+    Up(UpArgs),
+    /// Take everything down; nothing is left but the cache of built tools
+    Down,
+    /// Show what runs, where, and since when
+    Status,
+    /// Run kubectl on the lab
+    #[command(trailing_var_arg = true, disable_help_flag = true)]
+    Kubectl {
+        /// Everything goes to kubectl as it is
+        #[arg(allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Print a component's log
+    Logs {
+        /// Which one
+        component: Component,
+        /// How many of the last lines
+        #[arg(short = 'n', long, default_value_t = 100)]
+        lines: usize,
+        /// Go on printing what comes
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Stop a component and start it again
+    Restart {
+        /// Which one
+        component: Component,
+    },
+    /// End a component with SIGKILL, as a fault; `up` mends it
+    Kill {
+        /// Which one
+        component: Component,
+    },
+    /// Import an OCI archive into the node
+    Load {
+        /// The archive
+        archive: PathBuf,
+    },
+    /// Build the tools and nothing else
+    Tools,
+    /// Build the images as OCI archives
+    Image(ImageArgs),
+    /// Run the tests on the lab
+    Test(TestArgs),
+    /// Run the benchmarks on the lab
+    Bench(BenchArgs),
+}
+
+/// Options of `up`.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub struct UpArgs {
+    /// Stop when the node is ready: no images, no chart, no demo
+    #[arg(long)]
+    pub no_demo: bool,
+}
+
+/// What holds for every command.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Options {
+    /// Use this existing cluster in place of a node of the lab's own
+    #[arg(long, global = true, env = "LAB_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Where an existing cluster gets our images from, for example registry.example.com/team
+    #[arg(long, global = true, env = "LAB_REGISTRY", value_name = "PREFIX")]
+    pub registry: Option<String>,
+    /// Which Kubernetes the node runs
+    #[arg(long, global = true, env = "LAB_KUBERNETES", value_name = "MINOR", default_value = "1.36")]
+    pub kubernetes: Kubernetes,
+    /// The ports of the node.
+    #[command(flatten)]
+    pub ports: Ports,
+}
+
+/// The Kubernetes versions that the lab can run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Kubernetes {
+    /// The newest
+    #[value(name = "1.36")]
+    V1_36,
+    /// The oldest that is tested
+    #[value(name = "1.34")]
+    V1_34,
+}
+
+/// The ports that the node's components listen on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ClapArgs, serde::Serialize, serde::Deserialize)]
+#[command(next_help_heading = "Ports of the node")]
+pub struct Ports {
+    /// kube-apiserver
+    #[arg(long, global = true, env = "LAB_API_PORT", value_name = "PORT", default_value_t = 6443)]
+    pub api_port: u16,
+    /// etcd's clients, on 127.0.0.1
+    #[arg(long, global = true, env = "LAB_ETCD_PORT", value_name = "PORT", default_value_t = 2379)]
+    pub etcd_port: u16,
+    /// etcd's peers, on 127.0.0.1
+    #[arg(long, global = true, env = "LAB_ETCD_PEER_PORT", value_name = "PORT", default_value_t = 2380)]
+    pub etcd_peer_port: u16,
+    /// kubelet
+    #[arg(long, global = true, env = "LAB_KUBELET_PORT", value_name = "PORT", default_value_t = 10250)]
+    pub kubelet_port: u16,
+}
