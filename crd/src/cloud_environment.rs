@@ -77,8 +77,8 @@ pub struct Tunnel {
     /// How many pods hold the tunnel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
-    /// Whether the tunnel also lets this Kubernetes cluster reach the environment's ingress and admin API. On unless
-    /// set to false.
+    /// Whether whoever reaches the tunnel's pods reaches the environment's ingress (8080) and admin API (9070) through
+    /// them, without authentication: close access to the pods then. Off unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_proxy: Option<bool>,
     /// Image of the tunnel client. The controller has a default.

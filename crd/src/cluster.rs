@@ -247,12 +247,20 @@ pub struct NetworkPeers {
     /// Who may reach the admin API (9070).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin: Option<Vec<NetworkPolicyPeer>>,
-    /// Who may reach the node port (5122), which carries metrics too.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub metrics: Option<Vec<NetworkPolicyPeer>>,
-    /// Who may reach the node port (5122).
+    /// Who may reach the node port (5122): other nodes, whoever provisions, and the collectors of metrics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<Vec<NetworkPolicyPeer>>,
+    /// The former name of `node`. It counts only where `node` is not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Vec<NetworkPolicyPeer>>,
+}
+
+impl NetworkPeers {
+    /// Who may reach the node port, under either name.
+    #[must_use]
+    pub fn of_node_port(&self) -> Option<&[NetworkPolicyPeer]> {
+        self.node.as_deref().or(self.metrics.as_deref())
+    }
 }
 
 /// One thing that the nodes may reach.
