@@ -1,1 +1,13 @@
-//! Placeholder.
+//! A Kubernetes extension API server for virtual kinds: kinds that are computed when they are asked for.
+//!
+//! ```text
+//! TLS ─► authn ─► request info ─► authz ─► discovery | OpenAPI | resource ─► Table | object | Status
+//! ```
+//!
+//! The connection side: [`tls`], [`certificates`], [`authn`], [`authz`], [`health`], [`metrics`], [`audit`] and
+//! [`serve`], which puts the stages in their order.
+
+pub mod authz;
+pub mod shutdown;
+pub mod tls;
+pub mod user;
