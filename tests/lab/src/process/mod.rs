@@ -2,4 +2,4 @@
 
 mod invocation;
 
-pub use invocation::{Error, Invocation};
+pub use invocation::{Error, Invocation, last_lines};
