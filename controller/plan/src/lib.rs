@@ -6,6 +6,8 @@
 mod object;
 mod step;
 
+pub mod applied;
+pub mod bookkeeping;
 pub mod cluster;
 pub mod deployment;
 

@@ -71,6 +71,9 @@ pub enum Step {
     Provision(Provision),
     /// Tell people.
     Note(Note),
+    /// Beside the main path: where the inner step fails, the following ones still run, and the pass fails at its
+    /// end with that error.
+    Aside(Box<Step>),
 }
 
 impl Step {
@@ -88,6 +91,7 @@ impl Step {
             | Self::Register(_)
             | Self::Claim(_)
             | Self::Note(_) => false,
+            Self::Aside(step) => step.is_irreversible(),
         }
     }
 }
