@@ -11,3 +11,12 @@ pub mod authz;
 pub mod shutdown;
 pub mod tls;
 pub mod user;
+
+// What the API side is made of: a kind is a descriptor and a small trait.
+pub mod request_info;
+pub mod selector;
+pub mod status;
+
+mod query;
+
+pub use apiserver_kind as kind;
