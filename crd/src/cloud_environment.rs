@@ -88,26 +88,31 @@ pub struct Tunnel {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
     /// Environment variables of the tunnel client.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::env")]
     pub env: Option<Vec<EnvVar>>,
     /// Processor and memory of a tunnel pod.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<ResourceRequirements>>")]
     pub resources: Option<ResourceRequirements>,
     /// How the pods look up names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns_policy: Option<String>,
     /// Name servers and search paths of the pods.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<PodDNSConfig>>")]
     pub dns_config: Option<PodDNSConfig>,
     /// Taints that the pods tolerate.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Vec<Toleration>>>")]
     pub tolerations: Option<Vec<Toleration>>,
     /// Labels that a node must have to run the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::string_map")]
+    #[schemars(schema_with = "schema::node_selector")]
     pub node_selector: Option<BTreeMap<String, String>>,
     /// Where the pods run, relative to nodes and other pods.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Affinity>>")]
     pub affinity: Option<Affinity>,
 }
 

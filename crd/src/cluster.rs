@@ -78,7 +78,8 @@ pub struct ClusterSettings {
     pub auto_provision: bool,
     /// Who provisions the cluster: `Auto` leaves it to the controller, `Manual` to whoever asks for it, by `restatectl`
     /// or through the API. Unless set, `autoProvision` decides.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::choice::<Provisioning>")]
     pub provisioning: Option<Provisioning>,
 }
 
@@ -113,7 +114,8 @@ pub struct Compute {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
     /// Secrets with which the image is pulled.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Vec<LocalObjectReference>>>")]
     pub image_pull_secrets: Option<Vec<LocalObjectReference>>,
     /// Entry point of the Restate container in place of the image's own.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,25 +124,31 @@ pub struct Compute {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
     /// Environment variables of the Restate container.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::env")]
     pub env: Option<Vec<EnvVar>>,
     /// Processor and memory of the Restate container.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<ResourceRequirements>>")]
     pub resources: Option<ResourceRequirements>,
     /// Hooks after the start and before the stop of the Restate container.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Lifecycle>>")]
     pub lifecycle: Option<Lifecycle>,
     /// Seconds that a pod gets to stop. 60 unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub termination_grace_period_seconds: Option<i64>,
     /// Further containers of each pod.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Vec<Container>>>")]
     pub sidecars: Option<Vec<Container>>,
     /// Further volumes of each pod.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Vec<Volume>>>")]
     pub extra_volumes: Option<Vec<Volume>>,
     /// Further mounts of the Restate container.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Vec<VolumeMount>>>")]
     pub extra_volume_mounts: Option<Vec<VolumeMount>>,
     /// Further labels of the pods.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,20 +160,24 @@ pub struct Compute {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns_policy: Option<String>,
     /// Name servers and search paths of the pods.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<PodDNSConfig>>")]
     pub dns_config: Option<PodDNSConfig>,
     /// Labels that a node must have to run the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::string_map")]
+    #[schemars(schema_with = "schema::node_selector")]
     pub node_selector: Option<BTreeMap<String, String>>,
     /// Taints that the pods tolerate.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Vec<Toleration>>>")]
     pub tolerations: Option<Vec<Toleration>>,
     /// Where the pods run, relative to nodes and other pods.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Affinity>>")]
     pub affinity: Option<Affinity>,
     /// How the pods spread over zones, nodes and the like.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Vec<TopologySpreadConstraint>>>")]
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,
     /// Priority class of the pods.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,7 +199,8 @@ pub struct Storage {
     pub volume_attributes_class_name: Option<String>,
     /// What becomes of the volumes when the RestateCluster is deleted: `Delete` removes them with the namespace,
     /// `Retain` keeps both. `Delete` unless set.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::choice::<DeletionPolicy>")]
     pub deletion_policy: Option<DeletionPolicy>,
 }
 
@@ -242,16 +255,20 @@ pub struct Security {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkPeers {
     /// Who may reach the ingress (8080).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Vec<NetworkPolicyPeer>>>")]
     pub ingress: Option<Vec<NetworkPolicyPeer>>,
     /// Who may reach the admin API (9070).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Vec<NetworkPolicyPeer>>>")]
     pub admin: Option<Vec<NetworkPolicyPeer>>,
     /// Who may reach the node port (5122): other nodes, whoever provisions, and the collectors of metrics.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Vec<NetworkPolicyPeer>>>")]
     pub node: Option<Vec<NetworkPolicyPeer>>,
     /// The former name of `node`. It counts only where `node` is not set.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Vec<NetworkPolicyPeer>>>")]
     pub metrics: Option<Vec<NetworkPolicyPeer>>,
 }
 
@@ -267,10 +284,12 @@ impl NetworkPeers {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NetworkEgressRule {
     /// On which ports. On all unless set.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Vec<NetworkPolicyPort>>>")]
     pub ports: Option<Vec<NetworkPolicyPort>>,
     /// Whom. Everybody unless set.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::kubernetes::<Option<Vec<NetworkPolicyPeer>>>")]
     pub to: Option<Vec<NetworkPolicyPeer>>,
 }
 

@@ -95,15 +95,15 @@ pub struct RestateDeploymentSpec {
     pub min_ready_seconds: Option<i32>,
     /// Which pods belong to this object. It must match the labels of the template. Needed in replicaset mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::not_null::<LabelSelector>")]
+    #[schemars(schema_with = "schema::selector")]
     pub selector: Option<LabelSelector>,
     /// The pods.
     pub template: PodTemplate,
     /// Which Restate serves calls with these pods, and how.
     pub restate: RestateSettings,
     /// What runs the pods: `replicaset`, which is the default, or `knative`. It cannot be changed afterwards.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-validations" = [{
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::choice::<DeploymentMode>", extend("x-kubernetes-validations" = [{
         "rule": "self == oldSelf",
         "message": "deploymentMode cannot be changed",
     }]))]
@@ -178,7 +178,8 @@ pub struct RestateSettings {
     pub use_http11: Option<bool>,
     /// How Restate Cloud reaches the pods: `external`, which is the default, by the tunnel pods of the
     /// RestateCloudEnvironment; `in-process` by tunnels that the pods open themselves. Needs `register.cloud`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::choice::<TunnelMode>")]
     pub tunnel_mode: Option<TunnelMode>,
     /// Seconds between the end of a version's work and its removal. 300 unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,7 +190,8 @@ pub struct RestateSettings {
     pub breaking: Option<bool>,
     /// What a deletion of this object does about unfinished work: `drain`, which is the default, waits for it; `force`
     /// abandons it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::choice::<DeletePolicy>")]
     pub delete_policy: Option<DeletePolicy>,
     /// How `deletePolicy: drain` waits.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,7 +229,8 @@ pub struct DrainSettings {
     pub timeout_seconds: Option<i64>,
     /// What happens when the drain is overdue: `hold`, which is the default, says so and goes on waiting; `force`
     /// abandons what is left.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::choice::<OnTimeout>")]
     pub on_timeout: Option<OnTimeout>,
 }
 

@@ -3,7 +3,11 @@
 //! Stage in the flow: none at run time; used where a CRD is generated. Invariant: everything here is structural
 //! in the sense of Kubernetes. Not for rules about one field: those stand at the field.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use k8s_openapi::{api::core::v1::EnvVar, apimachinery::pkg::apis::meta::v1::LabelSelector};
+use schemars::{
+    JsonSchema, Schema, SchemaGenerator, json_schema,
+    transform::{Transform, transform_subschemas},
+};
 use serde_json::{Value, json};
 
 /// A name that Kubernetes' label values, namespaces and most object names allow.
@@ -30,6 +34,7 @@ pub(crate) fn object<Spec: JsonSchema, Status: JsonSchema>(
             properties.insert("metadata".to_owned(), metadata(length));
         }
     }
+    rewrap(&mut schema);
     schema
 }
 
@@ -48,12 +53,92 @@ pub(crate) fn any_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
-/// A map of strings that may be left out, and may not be null.
-pub(crate) fn string_map(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "object", "additionalProperties": {"type": "string"}})
+/// Labels of nodes, owned as a whole.
+pub(crate) fn node_selector(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+        "x-kubernetes-map-type": "atomic",
+    })
 }
 
-/// `T`, that may be left out, and may not be null.
-pub(crate) fn not_null<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
-    generator.subschema_for::<T>()
+/// A selector of pods, owned as a whole.
+pub(crate) fn selector(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = kubernetes::<LabelSelector>(generator);
+    schema.insert("x-kubernetes-map-type".to_owned(), json!("atomic"));
+    schema
+}
+
+/// Environment variables, each owned by itself.
+pub(crate) fn env(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = kubernetes::<Option<Vec<EnvVar>>>(generator);
+    schema.insert("x-kubernetes-list-type".to_owned(), json!("map"));
+    schema.insert("x-kubernetes-list-map-keys".to_owned(), json!(["name"]));
+    schema
+}
+
+/// A type of Kubernetes' own, taken whole. Of its documentation the first sentences stay: the rest would make the
+/// definition too large for `kubectl apply`, and is a click away.
+pub(crate) fn kubernetes<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = generator.subschema_for::<T>();
+    FirstSentence.transform(&mut schema);
+    schema
+}
+
+/// One of the words that the variants of `T` stand for, or nothing.
+pub(crate) fn choice<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let schema = T::json_schema(generator).to_value();
+    let variants = schema["oneOf"].as_array().into_iter().flatten();
+    let words: Vec<&Value> = variants.map(|variant| &variant["const"]).collect();
+    json_schema!({"type": "string", "enum": words, "nullable": true})
+}
+
+struct FirstSentence;
+
+impl Transform for FirstSentence {
+    fn transform(&mut self, schema: &mut Schema) {
+        transform_subschemas(self, schema);
+        let text = schema.get("description").and_then(Value::as_str);
+        if let Some(sentence) = text.map(first_sentence) {
+            schema.insert("description".to_owned(), sentence.into());
+        }
+    }
+}
+
+fn first_sentence(text: &str) -> String {
+    let paragraph = text.split("\n\n").next().unwrap_or(text).replace('\n', " ");
+    let end = paragraph.match_indices(". ").map(|(end, _)| end).find(|end| !paragraph[..*end].ends_with("e.g"));
+    end.map_or(paragraph.clone(), |end| paragraph[..=end].to_owned())
+}
+
+/// Line ends of a source file mean nothing to a reader; paragraphs do.
+fn rewrap(schema: &mut Schema) {
+    struct Rewrap;
+    impl Transform for Rewrap {
+        fn transform(&mut self, schema: &mut Schema) {
+            transform_subschemas(self, schema);
+            if let Some(Value::String(text)) = schema.get_mut("description") {
+                let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+                *text = paragraphs.collect::<Vec<_>>().join("\n\n");
+            }
+        }
+    }
+    Rewrap.transform(schema);
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::one("Name of it.", "Name of it.")]
+    #[case::two("Name of it. More info: elsewhere.", "Name of it.")]
+    #[case::unfinished("Name of it", "Name of it")]
+    #[case::paragraph("Name\nof it\n\nThis is alpha.", "Name of it")]
+    #[case::abbreviation("A unit, e.g. a byte. Optional.", "A unit, e.g. a byte.")]
+    fn the_first_sentence_stays(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(first_sentence(text), expected);
+    }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use strum::{AsRefStr, Display, EnumString, IntoStaticStr};
 
 use super::{DeletePolicy, OnTimeout};
-use crate::condition::Conditions;
+use crate::{condition::Conditions, schema};
 
 /// What is known about a RestateDeployment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -167,7 +167,8 @@ pub struct DeletionStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
     /// What happens then.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::choice::<OnTimeout>")]
     pub on_timeout: Option<OnTimeout>,
     /// The same in words.
     #[serde(skip_serializing_if = "Option::is_none")]
