@@ -1,15 +1,15 @@
 //! HTTP/2 without TLS. The first part of the path, where there is one, is the service's name: one process can be
-//! as many different deployments as a test needs.
+//! as many different deployments as a test needs. A name that Restate would not take serves nothing.
 
 use std::convert::Infallible;
 use std::future::Future;
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use restate_sdk::endpoint::{HandleOptions, ProtocolMode, ResponseBody};
+use restate_sdk::endpoint::{Endpoint, HandleOptions, ProtocolMode, ResponseBody};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::names;
@@ -46,11 +46,7 @@ async fn connection(stream: TcpStream, program: Program) {
 
 fn answer(program: &Program, request: Request<Incoming>) -> Response<ResponseBody> {
     let name = service_name(request.uri().path()).unwrap_or(&program.name).to_owned();
-    let Some(endpoint) = names::endpoint(&name, &program.version) else {
-        let mut refused = Response::new(ResponseBody::empty());
-        *refused.status_mut() = StatusCode::NOT_FOUND;
-        return refused;
-    };
+    let endpoint = names::endpoint(&name, &program.version).unwrap_or_else(|| Endpoint::builder().build());
     endpoint.handle_with_options(request, HandleOptions { protocol_mode: ProtocolMode::BidiStream })
 }
 

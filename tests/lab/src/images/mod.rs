@@ -1,6 +1,11 @@
 //! Images: built from the workspace as OCI archives, imported into the node.
 
+pub mod archive;
+mod layer;
+
 use std::path::PathBuf;
+
+pub use layer::Layer;
 
 use crate::{Context, Result, node::Node};
 
