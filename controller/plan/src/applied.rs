@@ -73,12 +73,14 @@ fn covers_map(observed: &Map<String, Value>, wanted: &Map<String, Value>) -> boo
 }
 
 fn covers_list(observed: &[Value], wanted: &[Value]) -> bool {
-    observed.len() == wanted.len() && observed.iter().zip(wanted).all(|(observed, wanted)| covers(observed, wanted))
+    observed.len() == wanted.len()
+        && observed.iter().zip(wanted).all(|(observed, wanted)| covers(observed, wanted))
 }
 
 /// `1Gi` and `1073741824` are one quantity.
 fn same_quantity(observed: &Value, wanted: &Value) -> bool {
-    let parse = |value: &Value| value.as_str().and_then(|text| kube_quantity::ParsedQuantity::try_from(text).ok());
+    let parse =
+        |value: &Value| value.as_str().and_then(|text| kube_quantity::ParsedQuantity::try_from(text).ok());
     matches!((parse(observed), parse(wanted)), (Some(observed), Some(wanted)) if observed == wanted)
 }
 

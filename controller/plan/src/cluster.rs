@@ -1,1 +1,45 @@
-//! Decisions for `RestateCluster`.
+//! Decisions for `RestateCluster`: the objects of a cluster, who provisions it, and what its status says.
+//!
+//! `validate` turns the stored spec into a [`Valid`] one, `plan` compares it with what was [`Seen`], `status` says
+//! where that leaves the cluster. Invariants: a stateful set's pod template changes only when the user changes a
+//! field of it; storage never shrinks; provisioning needs every node's word and a claim.
+
+mod config_map;
+mod disruption_budget;
+mod metadata;
+mod namespace;
+mod pending;
+mod plan;
+mod pod;
+mod policies;
+mod provisioning;
+mod seen;
+mod service_account;
+mod services;
+mod settings;
+mod signing;
+mod stateful_set;
+mod status;
+#[cfg(test)]
+mod tests;
+mod trusted_ca;
+mod validate;
+
+pub use plan::{deletion, plan};
+pub use provisioning::{CLAIM, Claimed, Provisioning, asks_nodes, decide as decide_provisioning};
+pub use seen::{Children, Node, NodeIdentity, Operator, Peer, Seen};
+pub use services::{ADMIN_PORT, INGRESS_PORT, NODE_PORT};
+pub use status::{invalid, status};
+pub use validate::{Invalid, Valid, validate};
+
+/// Name of the stateful set, the client service and the service account.
+pub const NAME: &str = "restate";
+
+/// Name of the headless service through which the nodes find each other.
+pub const PEERS: &str = "restate-cluster";
+
+/// gRPC addresses of all expected nodes, node 0 first: by pod name, as pods are published before they are ready.
+pub fn node_addresses(cluster: &str, replicas: i32, dns_suffix: &str) -> Vec<String> {
+    let node = |ordinal| format!("http://{NAME}-{ordinal}.{PEERS}.{cluster}.svc.{dns_suffix}:{NODE_PORT}");
+    (0..replicas).map(node).collect()
+}

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use restate_model::{DeploymentId, EndpointKey};
 use strum::IntoStaticStr;
 
@@ -42,6 +43,15 @@ pub enum Step {
         uid: Uid,
         /// Values to set or remove.
         labels: BTreeMap<String, Option<String>>,
+    },
+    /// Set the owner references of exactly this object (merge patch of the whole list).
+    Owners {
+        /// Which object.
+        object: ObjectRef,
+        /// Must still be this one.
+        uid: Uid,
+        /// All that remain.
+        owners: Vec<OwnerReference>,
     },
     /// Set `spec.replicas` of exactly this object.
     Scale {
@@ -88,6 +98,7 @@ impl Step {
             | Self::Create(_)
             | Self::Annotate { .. }
             | Self::Label { .. }
+            | Self::Owners { .. }
             | Self::Register(_)
             | Self::Claim(_)
             | Self::Note(_) => false,

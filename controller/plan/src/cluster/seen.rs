@@ -1,0 +1,90 @@
+//! What was seen of a cluster: its children, its nodes' own words, and who we are. Plain data, made by `gather`.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube_core::DynamicObject;
+
+/// Everything that a pass over one cluster looks at besides the object itself.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// What exists of it.
+    pub children: Children,
+    /// What each expected node says, by ordinal; empty where nobody asked ([`super::asks_nodes`]).
+    pub nodes: Vec<Node>,
+    /// Names of the `RestateDeployment`s that register with this cluster, as `namespace/name`.
+    pub users: Vec<String>,
+    /// Who we are and where we run.
+    pub operator: Operator,
+}
+
+/// Objects in the cluster's namespace that exist, whoever made them.
+#[derive(Clone, Debug, Default)]
+pub struct Children {
+    /// The namespace of the cluster's name.
+    pub namespace: Option<Namespace>,
+    /// Service account `restate`.
+    pub service_account: Option<ServiceAccount>,
+    /// Config maps that carry our labels.
+    pub config_maps: Vec<ConfigMap>,
+    /// Services `restate` and `restate-cluster`.
+    pub services: Vec<Service>,
+    /// Stateful set `restate`.
+    pub stateful_set: Option<StatefulSet>,
+    /// Disruption budget `restate`.
+    pub disruption_budget: Option<PodDisruptionBudget>,
+    /// Network policies that carry our labels.
+    pub policies: Vec<NetworkPolicy>,
+    /// The secret provider class of the signing key, where that kind is installed.
+    pub secret_provider_class: Option<DynamicObject>,
+}
+
+/// One expected node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its gRPC address.
+    pub address: String,
+    /// What it says of itself.
+    pub identity: NodeIdentity,
+}
+
+/// A node's own word on whether it belongs to a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeIdentity {
+    /// It does not answer, or not so that we understand: this is no word at all.
+    Silent {
+        /// Why, for people.
+        why: String,
+    },
+    /// It runs and belongs to no cluster.
+    Blank,
+    /// It belongs to a cluster.
+    Member,
+}
+
+/// Who we are and where we run.
+#[derive(Clone, Debug, Default)]
+pub struct Operator {
+    /// Our own namespace.
+    pub namespace: String,
+    /// Pods that may reach the admin and node ports.
+    pub peers: Vec<Peer>,
+    /// Suffix of the cluster's names, `cluster.local`.
+    pub dns_suffix: String,
+    /// Image of the init container that joins CA bundles; needs `sh`, `cat` and a CA bundle.
+    pub ca_image: String,
+    /// Who claims a provisioning: the pod's name.
+    pub identity: String,
+    /// Whether network policies are ours to manage at all.
+    pub manages_policies: bool,
+}
+
+/// A label by which our own pods are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Label's key.
+    pub label: String,
+    /// Label's value.
+    pub value: String,
+}

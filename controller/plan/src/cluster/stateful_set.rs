@@ -1,0 +1,136 @@
+//! The stateful set of a cluster, and what may be done to one that exists.
+//!
+//! A changed pod template restarts nodes, so the template follows the user's own fields alone: their digest is
+//! recorded, and while it stays the same the template stays as it was found, whoever made it and whatever our
+//! defaults are today. Claim templates are immutable and are taken over as found. Shrinking is not done here.
+
+use k8s_openapi::api::apps::v1::{
+    StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
+};
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube_core::{ObjectMeta, ResourceExt};
+use restate_crd::cluster::{Compute, Security};
+
+use super::{NAME, Operator, PEERS, Valid, metadata, pod};
+use crate::{Manager, ObjectRef, Step, Uid, applied, bookkeeping};
+
+/// Annotation with the digest of those fields of the spec that make the pod template.
+pub(super) const TEMPLATE_FIELDS: &str = "restate.dev/template-fields";
+
+/// Name of the claim template, and of the volume.
+const VOLUME: &str = "storage";
+
+/// The stateful set as a new one would be, or with the claim templates of the one that exists.
+pub(super) fn stateful_set(valid: &Valid, operator: &Operator, found: Option<&StatefulSet>) -> StatefulSet {
+    let mut metadata = metadata::child(valid, NAME);
+    let fields = template_fields(valid);
+    metadata.annotations.get_or_insert_default().insert(TEMPLATE_FIELDS.to_owned(), fields);
+    let spec = StatefulSetSpec {
+        replicas: Some(replicas(valid, found)),
+        pod_management_policy: Some("Parallel".to_owned()),
+        persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
+            when_deleted: Some("Retain".to_owned()),
+            when_scaled: Some("Retain".to_owned()),
+        }),
+        selector: metadata::selector(&valid.name),
+        service_name: Some(PEERS.to_owned()),
+        template: pod::template(valid, operator),
+        volume_claim_templates: Some(claims(valid, found)),
+        ..StatefulSetSpec::default()
+    };
+    StatefulSet { metadata, spec: Some(spec), status: None }
+}
+
+/// What to do about the stateful set.
+pub(super) fn step(valid: &Valid, operator: &Operator, found: Option<&StatefulSet>) -> Option<Step> {
+    let wanted = || Step::Apply(Manager::Operator, Box::new(stateful_set(valid, operator, found).into()));
+    let Some(existing) = found else { return Some(wanted()) };
+    let uid = Uid(existing.uid()?);
+    let object = ObjectRef::of::<StatefulSet>(Some(&valid.name), NAME);
+    let fields = template_fields(valid);
+    match existing.annotations().get(TEMPLATE_FIELDS) {
+        None => {
+            let annotations = [(TEMPLATE_FIELDS.to_owned(), Some(fields))].into();
+            Some(Step::Annotate { object, uid, annotations })
+        }
+        Some(recorded) if *recorded != fields => Some(wanted()),
+        Some(_) => {
+            let replicas = replicas(valid, found);
+            (observed_replicas(existing) != replicas).then_some(Step::Scale { object, uid, replicas })
+        }
+    }
+}
+
+/// As many as wanted, never fewer than there are.
+fn replicas(valid: &Valid, found: Option<&StatefulSet>) -> i32 {
+    valid.replicas.max(found.map_or(0, observed_replicas))
+}
+
+/// How many nodes the stateful set is told to run.
+pub(super) fn observed_replicas(found: &StatefulSet) -> i32 {
+    found.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
+}
+
+/// Digest of the fields that make the pod template. A new field must say here whether it restarts the nodes.
+pub(super) fn template_fields(valid: &Valid) -> String {
+    let Compute { replicas: _, .. } = &valid.compute;
+    let compute = Compute { replicas: None, ..valid.compute.clone() };
+    let Security {
+        disable_network_policies: _,
+        allow_operator_access_to_admin: _,
+        network_peers: _,
+        network_egress_rules: _,
+        service_account_annotations: _,
+        service_annotations: _,
+        aws_pod_identity_association_role_arn: _,
+        aws_pod_security_groups: _,
+        request_signing_private_key,
+        trusted_ca_certs,
+    } = &valid.security;
+    let labels = bookkeeping::copied(valid.labels.as_ref());
+    let annotations = bookkeeping::copied(valid.annotations.as_ref());
+    applied::digest(&(
+        compute,
+        &valid.config,
+        &valid.cluster_name,
+        request_signing_private_key,
+        trusted_ca_certs,
+        labels,
+        annotations,
+    ))
+}
+
+fn claims(valid: &Valid, found: Option<&StatefulSet>) -> Vec<PersistentVolumeClaim> {
+    let existing = found.and_then(|found| found.spec.as_ref()?.volume_claim_templates.clone());
+    existing.map_or_else(|| vec![claim(valid)], |claims| claims.into_iter().map(without_status).collect())
+}
+
+fn without_status(claim: PersistentVolumeClaim) -> PersistentVolumeClaim {
+    PersistentVolumeClaim { status: None, ..claim }
+}
+
+fn claim(valid: &Valid) -> PersistentVolumeClaim {
+    let storage = Quantity(valid.storage.storage_request_bytes.to_string());
+    let spec = PersistentVolumeClaimSpec {
+        access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
+        resources: Some(VolumeResourceRequirements {
+            requests: Some([("storage".to_owned(), storage)].into()),
+            limits: None,
+        }),
+        storage_class_name: valid.storage.storage_class_name.clone(),
+        volume_attributes_class_name: valid.storage.volume_attributes_class_name.clone(),
+        ..PersistentVolumeClaimSpec::default()
+    };
+    let labels = Some(metadata::selector_labels(&valid.name));
+    let metadata = ObjectMeta { name: Some(VOLUME.to_owned()), labels, ..ObjectMeta::default() };
+    PersistentVolumeClaim { metadata, spec: Some(spec), status: None }
+}
+
+/// The claim template's size, class and attributes class, as found.
+pub(super) fn found_storage(found: &StatefulSet) -> Option<&PersistentVolumeClaimSpec> {
+    let claims = found.spec.as_ref()?.volume_claim_templates.as_ref()?;
+    claims.iter().find(|claim| claim.metadata.name.as_deref() == Some(VOLUME))?.spec.as_ref()
+}

@@ -1,0 +1,163 @@
+//! What a cluster's status says: kstatus conventions, the field's own words, nothing that was not seen.
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use restate_crd::RestateCluster;
+use restate_crd::cluster::RestateClusterStatus;
+use restate_crd::condition::{ConditionStatus, ConditionType, Conditions, Reason, Verdict};
+
+use super::{Children, Invalid, Provisioning, Seen, Valid, metadata, pending, provisioning, stateful_set};
+
+/// The status of a cluster whose spec cannot be acted on: what exists stays as it is.
+pub fn invalid(object: &RestateCluster, error: &Invalid, now: Timestamp) -> RestateClusterStatus {
+    let mut status = object.status.clone().unwrap_or_default();
+    let says = |status, reason| {
+        Verdict::new(status, reason, error.to_string()).of_generation(object.metadata.generation)
+    };
+    status.conditions.set(ConditionType::Stalled, says(ConditionStatus::True, Reason::InvalidSpec), now);
+    status.conditions.set(ConditionType::Ready, says(ConditionStatus::False, Reason::InvalidSpec), now);
+    status.observed_generation = object.metadata.generation;
+    status
+}
+
+/// The status after a pass.
+pub fn status(object: &RestateCluster, valid: &Valid, seen: &Seen, now: Timestamp) -> RestateClusterStatus {
+    let decision = provisioning::decide(valid, seen, now);
+    let done = decision == Provisioning::Done;
+    let mut status = object.status.clone().unwrap_or_default();
+    status.provisioned = (done || status.provisioned.is_some()).then_some(done);
+    status.observed_generation = object.metadata.generation;
+    let facts = Facts { valid, seen, decision };
+    facts.publish(&mut status.conditions, now);
+    status
+}
+
+struct Facts<'a> {
+    valid: &'a Valid,
+    seen: &'a Seen,
+    decision: Provisioning,
+}
+
+impl Facts<'_> {
+    fn publish(&self, conditions: &mut Conditions, now: Timestamp) {
+        let verdicts = [
+            (ConditionType::Ready, self.ready()),
+            (ConditionType::Progressing, self.progressing()),
+            (ConditionType::Available, self.available()),
+            (ConditionType::Provisioned, self.provisioned()),
+            (ConditionType::Stalled, self.stalled()),
+            (ConditionType::NotYetActedOn, self.not_yet_acted_on()),
+        ];
+        for (kind, verdict) in verdicts {
+            conditions.set(kind, verdict.of_generation(self.valid.generation), now);
+        }
+    }
+
+    fn ready(&self) -> Verdict {
+        let provisioned = self.provisioned();
+        let available = self.available();
+        if let Some(stall) = self.stall() {
+            return Verdict::new(ConditionStatus::False, stall.0, stall.1);
+        }
+        if provisioned.status != ConditionStatus::True {
+            return Verdict { status: ConditionStatus::False, ..provisioned };
+        }
+        if available.status != ConditionStatus::True {
+            return available;
+        }
+        Verdict::new(ConditionStatus::True, Reason::Healthy, available.message)
+    }
+
+    fn available(&self) -> Verdict {
+        let (ready, wanted) = (ready_replicas(&self.seen.children), self.valid.replicas);
+        let message = format!("{ready} of {wanted} nodes are ready");
+        if is_rolled_out(self.valid, &self.seen.children) {
+            return Verdict::new(ConditionStatus::True, Reason::PodsAvailable, message);
+        }
+        Verdict::new(ConditionStatus::False, Reason::PodsNotReady, message)
+    }
+
+    fn progressing(&self) -> Verdict {
+        let ready = self.ready();
+        if ready.status == ConditionStatus::True || self.stall().is_some() {
+            return Verdict::new(ConditionStatus::False, Reason::Idle, "nothing is on its way");
+        }
+        Verdict { status: ConditionStatus::True, ..ready }
+    }
+
+    fn provisioned(&self) -> Verdict {
+        let wait =
+            |message: String| Verdict::new(ConditionStatus::False, Reason::AwaitingProvisioning, message);
+        match &self.decision {
+            Provisioning::Done => {
+                Verdict::new(ConditionStatus::True, Reason::Provisioned, "the nodes belong to a cluster")
+            }
+            Provisioning::ByHand => wait(format!(
+                "provisioning is manual: create a RestateClusterProvision for {} or run restatectl provision",
+                self.valid.name
+            )),
+            Provisioning::ByServer => wait("the server provisions itself (auto-provision = true)".to_owned()),
+            Provisioning::NodesSilent { silent } => wait(format!(
+                "every node must answer before the cluster is provisioned; {}",
+                silent.join("; ")
+            )),
+            Provisioning::Claimed { by, .. } => wait(format!("{by} claimed the provisioning")),
+            Provisioning::Now => {
+                wait("every node answered, none belongs to a cluster: provisioning".to_owned())
+            }
+        }
+    }
+
+    fn stall(&self) -> Option<(Reason, String)> {
+        foreign_stateful_set(self.valid, &self.seen.children).then(|| {
+            let name = &self.valid.name;
+            let message =
+                format!("stateful set {name}/restate exists and belongs to somebody else; it is left alone");
+            (Reason::NameTaken, message)
+        })
+    }
+
+    fn stalled(&self) -> Verdict {
+        self.stall().map_or_else(
+            || Verdict::new(ConditionStatus::False, Reason::Idle, "nothing is stuck"),
+            |(reason, message)| Verdict::new(ConditionStatus::True, reason, message),
+        )
+    }
+
+    fn not_yet_acted_on(&self) -> Verdict {
+        let fields = pending::fields(self.valid, self.seen.children.stateful_set.as_ref());
+        if fields.is_empty() {
+            return Verdict::new(ConditionStatus::False, Reason::AllFieldsActedOn, "every field is acted on");
+        }
+        Verdict::new(ConditionStatus::True, Reason::FieldsNotYetActedOn, fields.join("; "))
+    }
+}
+
+/// Whether a stateful set of our name belongs to somebody else.
+pub(super) fn foreign_stateful_set(valid: &Valid, children: &Children) -> bool {
+    children.stateful_set.as_ref().is_some_and(|found| !metadata::is_ours(valid, &found.metadata))
+}
+
+fn ready_replicas(children: &Children) -> i32 {
+    let status = children.stateful_set.as_ref().and_then(|found| found.status.as_ref());
+    status.and_then(|status| status.ready_replicas).unwrap_or(0)
+}
+
+/// Whether every node runs the newest template and is ready.
+pub(super) fn is_rolled_out(valid: &Valid, children: &Children) -> bool {
+    let Some(found) = &children.stateful_set else { return false };
+    let Some(status) = &found.status else { return false };
+    let running = stateful_set::observed_replicas(found);
+    running >= valid.replicas
+        && status.observed_generation >= found.metadata.generation
+        && status.ready_replicas.unwrap_or(0) >= running
+        && status.updated_replicas.unwrap_or(0) >= running
+}
+
+/// Names of the config maps that the stateful set's template mounts.
+pub(super) fn mounted_config_maps(found: &StatefulSet) -> Vec<String> {
+    let volumes = found.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()?.volumes.as_ref());
+    let names =
+        volumes.into_iter().flatten().filter_map(|volume| Some(volume.config_map.as_ref()?.name.clone()));
+    names.collect()
+}
