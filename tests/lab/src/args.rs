@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     images::ImageArgs,
@@ -100,18 +101,22 @@ pub struct Options {
 }
 
 /// The Kubernetes versions that the lab can run.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ValueEnum, strum::Display)]
 pub enum Kubernetes {
     /// The newest
     #[value(name = "1.36")]
+    #[serde(rename = "1.36")]
+    #[strum(serialize = "1.36")]
     V1_36,
     /// The oldest that is tested
     #[value(name = "1.34")]
+    #[serde(rename = "1.34")]
+    #[strum(serialize = "1.34")]
     V1_34,
 }
 
 /// The ports that the node's components listen on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ClapArgs, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ClapArgs, Deserialize, Serialize)]
 #[command(next_help_heading = "Ports of the node")]
 pub struct Ports {
     /// kube-apiserver
@@ -126,4 +131,43 @@ pub struct Ports {
     /// kubelet
     #[arg(long, global = true, env = "LAB_KUBELET_PORT", value_name = "PORT", default_value_t = 10250)]
     pub kubelet_port: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[rstest]
+    #[case::before(&["lab", "--api-port", "7443", "status"])]
+    #[case::after(&["lab", "status", "--api-port", "7443"])]
+    fn options_stand_before_or_after_the_command(#[case] words: &[&str]) {
+        let arguments = Args::try_parse_from(words).expect("parsed");
+        assert_eq!(arguments.options.ports.api_port, 7443);
+    }
+
+    #[rstest]
+    #[case::flags(&["lab", "kubectl", "get", "pods", "-A", "-o", "wide"], &["get", "pods", "-A", "-o", "wide"])]
+    #[case::help(&["lab", "kubectl", "--help"], &["--help"])]
+    #[case::own_options(&["lab", "kubectl", "get", "--kubeconfig", "x"], &["get", "--kubeconfig", "x"])]
+    #[case::separator(&["lab", "kubectl", "exec", "pod", "--", "ls", "-l"], &["exec", "pod", "--", "ls", "-l"])]
+    fn kubectl_gets_everything_as_it_is(#[case] words: &[&str], #[case] expected: &[&str]) {
+        let arguments = Args::try_parse_from(words).expect("parsed");
+        assert!(matches!(arguments.command, Command::Kubectl { arguments } if arguments == expected));
+    }
+
+    #[rstest]
+    #[case::kubernetes(&["lab", "up", "--kubernetes", "1.12"])]
+    #[case::component(&["lab", "kill", "docker"])]
+    #[case::port(&["lab", "up", "--api-port", "70000"])]
+    fn what_cannot_be_is_refused(#[case] words: &[&str]) {
+        assert!(Args::try_parse_from(words).is_err());
+    }
 }

@@ -9,6 +9,7 @@
 //! decide (keys, command lines, configuration files, identities of processes) are plain functions.
 
 pub mod args;
+pub mod claim;
 pub mod commands;
 pub mod context;
 pub mod demo;

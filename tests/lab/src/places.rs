@@ -44,6 +44,11 @@ impl CacheDir {
         self.0.join("images")
     }
 
+    /// Who uses the lab right now.
+    pub fn claim(&self) -> PathBuf {
+        self.0.join("claim")
+    }
+
     /// Logs of builds.
     pub fn logs(&self) -> PathBuf {
         self.0.join("log")

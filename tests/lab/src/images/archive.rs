@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     fs::{self, File},
-    io::{self, BufWriter, Seek, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -83,7 +83,7 @@ pub struct Image {
 
 /// Bytes by their digest.
 #[derive(Debug)]
-pub struct Blob {
+struct Blob {
     descriptor: Descriptor,
     content: NamedTempFile,
 }
@@ -116,21 +116,12 @@ impl Image {
         self.layers.iter().map(|layer| layer.descriptor.size()).sum()
     }
 
-    /// Everything that a registry needs before it takes the manifest.
-    pub fn blobs(&self) -> impl Iterator<Item = &Blob> {
-        self.layers.iter().chain([&self.config])
-    }
-
-    /// The manifest.
-    pub fn manifest(&self) -> &Blob {
-        &self.manifest
-    }
-
     /// Writes the archive; it appears under its name when it is complete.
     pub fn write(&self, archive: &Path, name: &str) -> Result<(), Error> {
         let index = self.index(name).map_err(|source| Error::Describe { source })?;
         let index = serde_json::to_vec(&sorted(&index)?).map_err(|source| Error::Encode { source })?;
-        self.write_parts(archive, &index).map_err(|source| Error::Write { archive: archive.to_owned(), source })
+        self.write_parts(archive, &index)
+            .map_err(|source| Error::Write { archive: archive.to_owned(), source })
     }
 
     fn index(&self, name: &str) -> Result<ImageIndex, OciSpecError> {
@@ -153,13 +144,13 @@ impl Image {
     }
 
     fn write_parts(&self, archive: &Path, index: &[u8]) -> io::Result<()> {
-        let folder = archive.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            archive.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
         let unfinished = NamedTempFile::new_in(folder)?;
-        let blobs = self.blobs().chain([&self.manifest]);
-        let files = Layer::new()
-            .file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#)
-            .file("index.json", index);
+        let blobs = self.layers.iter().chain([&self.config, &self.manifest]);
+        let files =
+            Layer::new().file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#).file("index.json", index);
         let files = blobs.fold(files, |files, blob| files.copy(blob.path(), blob.content.path()));
         files.write(BufWriter::new(unfinished.as_file()))?;
         readable_by_all(unfinished.as_file())?;
@@ -169,16 +160,6 @@ impl Image {
 }
 
 impl Blob {
-    /// Media type, digest and size.
-    pub fn descriptor(&self) -> &Descriptor {
-        &self.descriptor
-    }
-
-    /// The bytes.
-    pub fn bytes(&self) -> io::Result<Vec<u8>> {
-        fs::read(self.content.path())
-    }
-
     fn path(&self) -> PathBuf {
         Path::new("blobs/sha256").join(self.descriptor.digest().digest())
     }
@@ -189,19 +170,20 @@ impl Blob {
 
     fn of_json(kind: MediaType, value: &impl Serialize) -> Result<Self, Error> {
         let bytes = serde_json::to_vec(&sorted(value)?).map_err(|source| Error::Encode { source })?;
-        Self::collect(kind, |mut to| to.write_all(&bytes)).map_err(|source| Error::Layer { source })
+        Self::collect(kind, |to| to.write_all(&bytes)).map_err(|source| Error::Layer { source })
     }
 
     fn collect(kind: MediaType, fill: impl FnOnce(&mut Hashing<'_>) -> io::Result<()>) -> io::Result<Self> {
-        let mut content = NamedTempFile::new()?;
-        let mut hashing = Hashing { to: BufWriter::new(content.as_file()), hash: Sha256::new() };
-        fill(&mut hashing)?;
-        let Hashing { mut to, hash } = hashing;
-        to.flush()?;
-        drop(to);
-        let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let content = NamedTempFile::new()?;
+        let hash = {
+            let mut hashing = Hashing { to: BufWriter::new(content.as_file()), hash: Sha256::new() };
+            fill(&mut hashing)?;
+            hashing.flush()?;
+            hashing.hash.finalize()
+        };
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let digest = Sha256Digest::from_str(&hex).map_err(io::Error::other)?;
-        let size = content.stream_position()?;
+        let size = content.as_file().metadata()?.len();
         Ok(Self { descriptor: Descriptor::new(kind, size, digest), content })
     }
 }

@@ -69,6 +69,11 @@ impl Layer {
         })
     }
 
+    /// Everything that decides what the layer is, but for the content of the files that are copied.
+    pub fn outline(&self) -> String {
+        format!("{:?}", self.0)
+    }
+
     /// Writes the layer as a tar stream.
     pub fn write(&self, to: impl Write) -> io::Result<()> {
         let mut archive = Builder::new(to);
@@ -176,7 +181,12 @@ mod tests {
         let program = folder.path().join("program");
         std::fs::write(&program, "#!").unwrap();
         let first = tar_of(&Layer::new().file("/b", "2").program("/a", &program));
-        std::fs::File::options().append(true).open(&program).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        std::fs::File::options()
+            .append(true)
+            .open(&program)
+            .unwrap()
+            .set_modified(std::time::UNIX_EPOCH)
+            .unwrap();
         let second = tar_of(&Layer::new().program("/a", &program).file("/b", "2"));
         assert_eq!(first, second);
         assert_ne!(first, tar_of(&Layer::new().copy("/a", &program).file("/b", "2")), "the mode counts");

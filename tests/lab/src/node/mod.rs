@@ -1,13 +1,40 @@
 //! The node: a real one-node Kubernetes, each component a process of this machine.
+//!
+//! ```text
+//! record ─► site ─► configuration, pki, network ─► launch ─► components ─► addons
+//!                         └── pure text ──┘
+//! ```
+//!
+//! `boot` brings it up and mends it, `teardown` takes it away; everything else says what, not when.
 
+mod addons;
+mod base_images;
+mod boot;
 mod component;
+mod configuration;
+mod kubeconfig;
+pub mod kwok;
+mod launch;
+mod network;
+mod packet_rules;
+mod pki;
+mod record;
+mod site;
+mod status;
+mod teardown;
 
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use anyhow::Context as _;
+pub use base_images::BUSYBOX;
 pub use component::Component;
+pub use record::Record;
+pub use status::status;
+pub use teardown::down;
 
 use crate::{Context, Result, process::Invocation, tools::Tools};
 
@@ -20,16 +47,66 @@ pub struct Node {
 }
 
 /// Brings the node up, or mends it; with `--kubeconfig` only looks whether that cluster answers.
-pub async fn up(_context: &Context, _tools: &Tools) -> Result<Node> {
-    anyhow::bail!("the node does not exist yet")
+pub async fn up(context: &Context, tools: &Tools) -> Result<Node> {
+    let Some(kubeconfig) = &context.options.kubeconfig else { return boot::up(context, tools).await };
+    let node = Node::at(tools.clone(), kubeconfig.clone(), None);
+    let what = || format!("the cluster of {} does not answer", kubeconfig.display());
+    node.kubectl(["get", "--raw=/readyz"]).run().await.with_context(what)?;
+    Ok(node)
 }
 
-/// Takes the node down; nothing is left.
-pub async fn down(_context: &Context) -> Result<()> {
-    anyhow::bail!("the node does not exist yet")
+/// The cluster that `up` left, without starting anything.
+pub fn attach(context: &Context) -> Result<Node> {
+    let record = Record::read(&context.state);
+    if let Some(kubeconfig) = &context.options.kubeconfig {
+        let tools = record.map_or_else(Tools::of_the_system, |record| record.tools);
+        return Ok(Node::at(tools, kubeconfig.clone(), None));
+    }
+    let record = record.context("no lab runs: `cargo lab up` starts one")?;
+    if !record.tools.are_there() {
+        anyhow::bail!("the lab's programs are gone from the cache: `cargo lab up` builds them again");
+    }
+    Ok(Node::of(&boot::site(context, &record)?))
+}
+
+/// Stops a component and starts it again.
+pub async fn restart(context: &Context, component: Component) -> Result<()> {
+    site::daemon(&context.state, component).stop(teardown::patience(component)).await;
+    boot::start_one(context, component).await
+}
+
+/// Ends a component at once; false if it did not run.
+pub async fn kill(context: &Context, component: Component) -> bool {
+    site::daemon(&context.state, component).kill().await
+}
+
+/// Prints the end of a component's log, and what comes if asked to follow.
+pub async fn logs(context: &Context, component: Component, lines: usize, follow: bool) -> Result<()> {
+    let daemon = site::daemon(&context.state, component);
+    if !follow {
+        let text =
+            std::fs::read(daemon.log()).with_context(|| format!("{component} has no log: it never ran"))?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let skipped = text.lines().count().saturating_sub(lines);
+        text.lines().skip(skipped).for_each(|line| println!("{line}"));
+        return Ok(());
+    }
+    let mut tail = tokio::process::Command::new("tail");
+    tail.args(["-n", &lines.to_string(), "-F"]).arg(daemon.log()).status().await?;
+    Ok(())
 }
 
 impl Node {
+    /// The lab's own node.
+    fn of(site: &site::Site) -> Self {
+        Self::at(site.tools.clone(), site.state.kubeconfig(), Some(site.socket()))
+    }
+
+    /// A cluster by its parts.
+    fn at(tools: Tools, kubeconfig: PathBuf, containerd: Option<PathBuf>) -> Self {
+        Self { tools, kubeconfig, containerd }
+    }
+
     /// The programs that fit this cluster.
     pub fn tools(&self) -> &Tools {
         &self.tools
@@ -47,15 +124,12 @@ impl Node {
 
     /// A kubectl command: `node.kubectl(["get", "pods"]).text().await`.
     pub fn kubectl<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Invocation {
-        let arguments: Vec<S> = arguments.into_iter().collect();
-        let shown = arguments.iter().map(|part| part.as_ref().to_string_lossy().into_owned());
-        let what = format!("kubectl {}", shown.collect::<Vec<_>>().join(" "));
-        Invocation::new(what, self.tools.path("kubectl")).args(arguments).env("KUBECONFIG", &self.kubeconfig)
+        self.program("kubectl", arguments).env("KUBECONFIG", &self.kubeconfig)
     }
 
     /// A helm command against this cluster.
     pub fn helm<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Invocation {
-        Invocation::new("helm", self.tools.path("helm")).args(arguments).env("KUBECONFIG", &self.kubeconfig)
+        self.program("helm", arguments).env("KUBECONFIG", &self.kubeconfig)
     }
 
     /// A `ctr` command in the node's image namespace; an error on an existing cluster.
@@ -63,13 +137,59 @@ impl Node {
         let Some(socket) = &self.containerd else {
             anyhow::bail!("an existing cluster's containerd is out of reach: push to a registry (--registry)")
         };
-        let ctr = Invocation::new("ctr", self.tools.path("ctr")).args(["-n", "k8s.io", "-a"]);
-        Ok(ctr.args([socket]).args(arguments))
+        let before = ["-n", "k8s.io", "-a"].map(OsStr::new).into_iter().chain([socket.as_os_str()]);
+        let arguments: Vec<S> = arguments.into_iter().collect();
+        let all: Vec<&OsStr> = before.chain(arguments.iter().map(AsRef::as_ref)).collect();
+        Ok(self.program("ctr", all))
     }
 
     /// Imports an OCI archive into the node.
     pub async fn import_image(&self, archive: &Path) -> Result<()> {
         let arguments = [OsStr::new("images"), OsStr::new("import"), archive.as_os_str()];
         Ok(self.ctr(arguments)?.run().await?)
+    }
+
+    /// Waits until something holds, asking twice a second; an error with the last refusal after the time.
+    pub async fn until<F, E>(&self, limit: Duration, mut probe: impl FnMut() -> F) -> Result<()>
+    where
+        F: Future<Output = Result<(), E>>,
+        E: Into<anyhow::Error>,
+    {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let Err(error) = probe().await else { return Ok(()) };
+            if tokio::time::Instant::now() > deadline {
+                return Err(error.into().context(format!("waited {} s", limit.as_secs())));
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn program<S: AsRef<OsStr>>(&self, program: &str, arguments: impl IntoIterator<Item = S>) -> Invocation {
+        let arguments: Vec<S> = arguments.into_iter().collect();
+        let shown = arguments.iter().map(|part| part.as_ref().to_string_lossy().into_owned());
+        let what = format!("{program} {}", shown.collect::<Vec<_>>().join(" "));
+        Invocation::new(what, self.tools.path(program)).args(arguments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::site::Site;
+    use crate::{args::Ports, places::StateDir, tools::Tools};
+
+    /// A site at fixed places, for snapshots.
+    pub(super) fn site() -> Site {
+        let modules = ["kubernetes-1.36", "etcd", "containerd", "storage", "kwok"];
+        let place = |name: &str| (name.to_owned(), format!("/cache/{name}-0123").into());
+        Site {
+            state: StateDir::at("/state".into()),
+            run: "/run/restate-lab".into(),
+            tools: Tools::at(modules.into_iter().map(place).collect::<BTreeMap<_, _>>()),
+            ports: Ports { api_port: 6443, etcd_port: 2379, etcd_peer_port: 2380, kubelet_port: 10250 },
+            plugins: "/usr/lib/cni".into(),
+        }
     }
 }

@@ -1,26 +1,93 @@
 //! Programs: built once from pinned modules into the cache, found by name.
+//!
+//! A module is a folder of `tests/lab/tools` with its lock files. Its key is a digest of all that decides what the
+//! programs are; a fresh clone with the same lock files finds what an earlier one has built. Nothing here starts a
+//! program of the lab.
 
-use std::path::PathBuf;
+mod catalogue;
+pub mod debian;
+mod go;
+mod key;
+mod npm;
 
-use crate::{Context, Result};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+pub use catalogue::{GO_MODULES, GoModule, NPM_MODULE, Program};
+pub use key::Key;
+use serde::{Deserialize, Serialize};
+
+use crate::{Context, Result, args::Kubernetes};
 
 /// Where each program is.
-#[derive(Clone, Debug)]
-pub struct Tools {}
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Tools {
+    modules: BTreeMap<String, PathBuf>,
+}
 
 impl Tools {
     /// Builds what the cache does not have.
-    pub async fn ensure(_context: &Context) -> Result<Self> {
-        Ok(Self {})
+    pub async fn ensure(context: &Context) -> Result<Self> {
+        let (go, npm) = tokio::try_join!(go::ensure(context), npm::ensure(context))?;
+        Ok(Self { modules: go.into_iter().chain([npm]).collect() })
     }
 
-    /// The path of a program, for example `helm`.
+    /// Tools at given places, by module.
+    pub fn at(modules: BTreeMap<String, PathBuf>) -> Self {
+        Self { modules }
+    }
+
+    /// No tools of the lab's own: every program is looked for in `PATH`.
+    pub fn of_the_system() -> Self {
+        Self { modules: BTreeMap::new() }
+    }
+
+    /// The path of a program, for example `helm`; one that the lab does not build is looked for in `PATH`.
     pub fn path(&self, program: &str) -> PathBuf {
-        PathBuf::from(program)
+        let module = self.modules.iter().find(|(module, _)| catalogue::has(module, program));
+        module.map_or_else(|| PathBuf::from(program), |(_, place)| place.join("bin").join(program))
     }
 
     /// The path of one of Restate's programs: `restate-server`, `restatectl`, `restate`.
     pub fn node_package(&self, program: &str) -> PathBuf {
-        PathBuf::from(program)
+        self.modules
+            .get(NPM_MODULE)
+            .map_or_else(|| PathBuf::from(program), |place| npm::program(place, program))
     }
+
+    /// The directories that hold the programs, for a component's `PATH`.
+    pub fn directories(&self) -> impl Iterator<Item = PathBuf> {
+        self.modules.values().map(|place| place.join("bin"))
+    }
+
+    /// Are all programs where they should be? A cache may have been cleared.
+    pub fn are_there(&self) -> bool {
+        self.modules.values().all(|place| place.is_dir())
+    }
+}
+
+/// The Go modules that this Kubernetes needs.
+fn wanted(kubernetes: Kubernetes) -> impl Iterator<Item = &'static GoModule> {
+    GO_MODULES.iter().filter(move |module| module.kubernetes.is_none_or(|minor| minor == kubernetes))
+}
+
+/// The folder with the lock files of a module.
+fn locks(module: &str) -> PathBuf {
+    // Set by cargo for `cargo lab`; the path of the build is right for a program that is started by hand.
+    let here =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.join("tools").join(module)
+}
+
+/// Moves what was built to its place at once, so that no half-built module is ever found there.
+fn settle(built: &Path, place: &Path) -> Result<()> {
+    if place.is_dir() {
+        return Ok(());
+    }
+    fs::rename(built, place)
+        .with_context(|| format!("failed to move {} to {}", built.display(), place.display()))
 }

@@ -1,0 +1,80 @@
+//! The workspace's own programs, built for release into the lab's cache: a fresh clone reuses the dependencies that
+//! an earlier one has built.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use crate::{Context, Result, process::Invocation};
+
+/// A program of this workspace that goes into an image; `strum` gives the name of its crate and of its file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, strum::EnumIter, strum::IntoStaticStr)]
+pub enum Program {
+    /// The controller
+    #[strum(serialize = "restate-controller")]
+    Controller,
+    /// The extension API server
+    #[strum(serialize = "restate-apiserver")]
+    Apiserver,
+    /// The service of the demo and the tests
+    #[strum(serialize = "restate-greeter")]
+    Greeter,
+}
+
+impl Program {
+    /// The name of its crate and of its file.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
+    /// Where the build puts it.
+    pub fn path(self, context: &Context) -> PathBuf {
+        target(context).join("release").join(self.name())
+    }
+}
+
+/// Builds programs; takes about a second when nothing has changed.
+pub(super) async fn build(context: &Context, programs: &[Program]) -> Result<()> {
+    let step = context.progress.step("programs for the images");
+    let packages = programs.iter().flat_map(|program| ["--package", program.name()]);
+    // With the lowest priority: a node that may be running beside it must go on answering.
+    Invocation::new("building the programs for the images", "nice")
+        .args(["-n", "10", "cargo", "build", "--release", "--locked"])
+        .args(packages)
+        .dir(&workspace())
+        .env("CARGO_TARGET_DIR", target(context))
+        .log(context.cache.logs().join("image-programs.log"))
+        .run()
+        .await?;
+    step.done(format_args!("{} built", programs.len()));
+    Ok(())
+}
+
+/// The root of the clone that this program was started from.
+pub fn workspace() -> PathBuf {
+    let lab =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    let root =
+        if lab.ends_with("tests/lab") { lab } else { Path::new(env!("CARGO_MANIFEST_DIR")).to_owned() };
+    root.ancestors().nth(2).map_or_else(|| root.clone(), Path::to_owned)
+}
+
+fn target(context: &Context) -> PathBuf {
+    context.cache.path().join("target")
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::IntoEnumIterator;
+
+    use super::*;
+
+    #[test]
+    fn the_workspace_has_a_crate_for_each_program() {
+        let manifest = std::fs::read_to_string(workspace().join("Cargo.lock")).unwrap();
+        for program in Program::iter() {
+            assert!(manifest.contains(&format!("name = \"{}\"", program.name())), "{}", program.name());
+        }
+    }
+}

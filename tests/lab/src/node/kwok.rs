@@ -1,0 +1,71 @@
+//! Nodes that exist in name only, and pods on them that are ready without running: for scale. A pod's address can be
+//! that of a real pod, which then answers for all of them.
+
+use std::{fmt::Write as _, fs};
+
+use anyhow::Context as _;
+
+use super::{Component, Node, Record, boot};
+use crate::{Context, Result};
+
+/// Which nodes are kwok's.
+pub const SELECTOR: &str = "lab.restate.dev/kwok=true";
+
+/// A node of kwok's, with `@NAME@` to be filled in. The taint keeps all pods away that do not ask for it.
+const NODE: &str = include_str!("../../manifests/kwok-node.yaml");
+
+/// How nodes and pods of kwok's behave, with `@ADDRESS@` for the pods' address.
+const STAGES: &str = include_str!("../../manifests/kwok-stages.yaml");
+
+/// In kwok's template: an address that kwok gives this pod.
+const OWN_ADDRESS: &str =
+    "index (PodIPsWith .spec.nodeName false .metadata.uid .metadata.name .metadata.namespace) 0";
+
+/// Makes `count` nodes and starts kwok; its pods get `address` if it is given, else one of kwok's own.
+pub async fn start(context: &Context, node: &Node, count: usize, address: Option<&str>) -> Result<()> {
+    let record = Record::read(&context.state).context("kwok needs the lab's own node")?;
+    let site = boot::site(context, &record)?;
+    let path = site.configuration("kwok.yaml");
+    let address = address.map_or_else(|| OWN_ADDRESS.to_owned(), |address| format!("{address:?}"));
+    fs::write(&path, STAGES.replace("@ADDRESS@", &address))
+        .with_context(|| format!("failed to write {}", path.display()))?;
+    boot::ensure(&site, Component::Kwok).await?;
+    let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=lab", "-f", "-"];
+    node.kubectl(apply).input(nodes(count)).run().await?;
+    let ready = ["wait", "--for=condition=Ready", "nodes", "--selector", SELECTOR, "--timeout=60s"];
+    Ok(node.kubectl(ready).run().await?)
+}
+
+/// Removes the nodes and stops kwok.
+pub async fn stop(context: &Context, node: &Node) -> Result<()> {
+    node.kubectl(["delete", "nodes", "--selector", SELECTOR, "--ignore-not-found"]).run().await?;
+    super::site::daemon(&context.state, Component::Kwok)
+        .stop(super::teardown::patience(Component::Kwok))
+        .await;
+    Ok(())
+}
+
+fn nodes(count: usize) -> String {
+    (0..count).fold(String::new(), |mut text, index| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "---\n{}", NODE.replace("@NAME@", &format!("kwok-{index}")));
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_node_has_its_name() {
+        let text = nodes(2);
+        assert!(text.contains("name: kwok-0\n") && text.contains("name: kwok-1\n") && !text.contains('@'));
+    }
+
+    #[test]
+    fn nodes_are_selected_by_their_label() {
+        let (key, value) = SELECTOR.split_once('=').expect("a label");
+        assert!(NODE.contains(&format!("{key}: \"{value}\"")));
+    }
+}

@@ -1,0 +1,235 @@
+//! Takes the node down. Nothing is left: no process, no mount, no link, no packet rule, no file. Each stage works
+//! from what is there, not from what should be, so that it also cleans up after a half-made or broken lab.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use procfs::process::Process;
+use rustix::{mount::UnmountFlags, process::Signal};
+
+use super::{
+    Component, Node, network,
+    record::Record,
+    site::{self, RUN_DIRECTORY},
+};
+use crate::{
+    Context, Result,
+    process::{Identity, all_running},
+};
+
+/// Who ends first: whoever uses another one ends before it. kube-apiserver waits for ever when etcd went first.
+const ORDER: [Component; 8] = [
+    Component::Kwok,
+    Component::Kubelet,
+    Component::KubeProxy,
+    Component::LocalPathProvisioner,
+    Component::KubeScheduler,
+    Component::KubeControllerManager,
+    Component::KubeApiserver,
+    Component::Etcd,
+];
+
+/// What components make outside of the lab's directories, and only when they run.
+const LEFT_BEHIND: [&str; 6] = [
+    "/var/log/containers",
+    "/var/log/pods",
+    "/var/lib/kubelet",
+    "/var/lib/cni",
+    "/run/containerd",
+    "/run/netns",
+];
+
+/// How long a component may take to end by itself.
+pub(super) fn patience(component: Component) -> Duration {
+    match component {
+        // It waits for its clients' connections, and in a lab there is nobody to wait for.
+        Component::KubeApiserver => Duration::from_secs(3),
+        Component::Etcd
+        | Component::Containerd
+        | Component::KubeControllerManager
+        | Component::KubeScheduler
+        | Component::Kubelet
+        | Component::KubeProxy
+        | Component::LocalPathProvisioner
+        | Component::Kwok => Duration::from_secs(10),
+    }
+}
+
+/// Takes down whatever is there of a lab.
+pub async fn down(context: &Context) -> Result<()> {
+    if !is_there(context) {
+        context.progress.say("no lab is there");
+        return Ok(());
+    }
+    let step = context.progress.step("taking the node down");
+    let record = Record::read(&context.state);
+    for component in ORDER {
+        site::daemon(&context.state, component).stop(patience(component)).await;
+    }
+    step.now("containers");
+    end_containers(&context.state.path().join("config"), record.as_ref()).await;
+    site::daemon(&context.state, Component::Containerd).stop(patience(Component::Containerd)).await;
+    end_strays(context).await;
+    step.now("mounts, links and packet rules");
+    unmount_below(context.state.path())?;
+    unmount_below(Path::new(RUN_DIRECTORY))?;
+    let settings = record.map_or_else(BTreeMap::new, |record| record.settings);
+    network::remove(context, &settings).await.context("failed to take away the lab's network")?;
+    remove_control_groups();
+    step.now("files");
+    remove_files(context).await?;
+    step.done("nothing is left of it");
+    Ok(())
+}
+
+/// Is anything of a lab there?
+fn is_there(context: &Context) -> bool {
+    context.state.path().exists() || Path::new(RUN_DIRECTORY).exists() || network::exists()
+}
+
+/// Ends every container and with it its shim; a container outlives containerd.
+async fn end_containers(_config: &Path, record: Option<&Record>) {
+    let Some(record) = record.filter(|record| record.tools.are_there()) else { return };
+    let node = Node::at(
+        record.tools.clone(),
+        PathBuf::new(),
+        Some(Path::new(RUN_DIRECTORY).join("containerd.sock")),
+    );
+    let tasks = tasks(&node).await;
+    let kill = |task: &str| node.ctr(["tasks", "kill", "--signal=SIGKILL", task]);
+    for task in &tasks {
+        if let Ok(kill) = kill(task) {
+            // One that has just ended is no failure.
+            let _ = kill.run().await;
+        }
+    }
+    let remove = |task: &str| node.ctr(["tasks", "delete", "--force", task]);
+    for task in &tasks {
+        if let Ok(remove) = remove(task) {
+            let _ = remove.run().await;
+        }
+    }
+}
+
+async fn tasks(node: &Node) -> Vec<String> {
+    let Ok(list) = node.ctr(["tasks", "list", "--quiet"]) else { return Vec::new() };
+    let limit = Duration::from_secs(5);
+    let listed = tokio::time::timeout(limit, list.text()).await;
+    listed.ok().and_then(Result::ok).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// Ends what belongs to this lab and has no process file: shims, containers whose shim was killed, a component whose
+/// starter was interrupted.
+async fn end_strays(context: &Context) {
+    let strays: Vec<Identity> = strays(context);
+    for stray in &strays {
+        stray.signal(Signal::KILL);
+    }
+    for stray in &strays {
+        stray.ends_within(Duration::from_secs(5)).await;
+    }
+}
+
+fn strays(context: &Context) -> Vec<Identity> {
+    let (state, tools) = (site::text(context.state.path()), context.cache.tools());
+    let names_this_lab = |word: &String| word.contains(&state) || word.contains(RUN_DIRECTORY);
+    let of_components = all_running().into_iter().filter_map(move |(identity, program, words)| {
+        (program.starts_with(&tools) && words.iter().any(names_this_lab)).then_some(identity)
+    });
+    of_components.chain(in_pods()).collect()
+}
+
+/// Processes in the control groups of pods.
+fn in_pods() -> Vec<Identity> {
+    let mut found = Vec::new();
+    for group in pod_groups() {
+        let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+        found.extend(text.lines().filter_map(|line| Identity::of(line.parse().ok()?)));
+    }
+    found
+}
+
+/// All control groups of pods, the deepest first.
+fn pod_groups() -> Vec<PathBuf> {
+    let roots = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten().map(|entry| entry.path());
+    let roots = roots.chain([PathBuf::from("/sys/fs/cgroup")]).map(|root| root.join("kubepods"));
+    let mut groups: Vec<PathBuf> = roots.filter(|root| root.is_dir()).collect();
+    let mut next = 0;
+    while let Some(group) = groups.get(next) {
+        let children = fs::read_dir(group).into_iter().flatten().flatten().map(|entry| entry.path());
+        let children: Vec<_> = children.filter(|path| path.is_dir()).collect();
+        groups.extend(children);
+        next += 1;
+    }
+    groups.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    groups.dedup();
+    groups
+}
+
+fn remove_control_groups() {
+    for group in pod_groups() {
+        // One that still has a process is not ours to remove.
+        let _ = fs::remove_dir(group);
+    }
+}
+
+/// Unmounts everything below a directory, the last mounted first.
+fn unmount_below(place: &Path) -> Result<()> {
+    let mounts = Process::myself().and_then(|own| own.mountinfo()).context("failed to read the mounts")?;
+    let below = mounts.into_iter().map(|mount| mount.mount_point).filter(|point| point.starts_with(place));
+    let points: Vec<PathBuf> = below.collect();
+    for point in points.iter().rev() {
+        rustix::mount::unmount(point, UnmountFlags::DETACH)
+            .with_context(|| format!("failed to unmount {}", point.display()))?;
+    }
+    Ok(())
+}
+
+/// Containers are gone by now; directories that the kernel still holds for a moment are tried again.
+async fn remove_files(context: &Context) -> Result<()> {
+    remove_links_to(Path::new("/var/log/containers"), &context.state.logs());
+    for place in [context.state.path(), Path::new(RUN_DIRECTORY)] {
+        let mut tries = 0;
+        while let Err(error) = remove(place) {
+            tries += 1;
+            if tries == 5 {
+                return Err(error).with_context(|| format!("failed to remove {}", place.display()));
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+    for place in LEFT_BEHIND {
+        remove_if_empty(Path::new(place));
+    }
+    Ok(())
+}
+
+fn remove(place: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(place) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn remove_links_to(directory: &Path, target: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if fs::read_link(entry.path()).is_ok_and(|link| link.starts_with(target)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Removes directories that hold nothing but empty directories; another runtime's files stay.
+fn remove_if_empty(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_if_empty(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(directory);
+}

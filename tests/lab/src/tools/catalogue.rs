@@ -1,0 +1,122 @@
+//! Which programs the lab builds, and from which module.
+
+use crate::args::Kubernetes;
+
+/// A program of a module.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Its file name.
+    pub name: &'static str,
+    /// Its Go package.
+    pub package: &'static str,
+}
+
+/// A folder of lock files and what is built from it.
+#[derive(Clone, Copy, Debug)]
+pub struct GoModule {
+    /// The folder's name.
+    pub name: &'static str,
+    /// Only for this Kubernetes, or for all.
+    pub kubernetes: Option<Kubernetes>,
+    /// The programs.
+    pub programs: &'static [Program],
+}
+
+/// The folder with npm's lock file.
+pub const NPM_MODULE: &str = "npm";
+
+/// Restate's programs.
+pub(super) const NPM_PROGRAMS: [&str; 3] = ["restate-server", "restatectl", "restate"];
+
+/// All Go modules.
+pub const GO_MODULES: &[GoModule] = &[
+    GoModule { name: "kubernetes-1.36", kubernetes: Some(Kubernetes::V1_36), programs: KUBERNETES },
+    GoModule { name: "kubernetes-1.34", kubernetes: Some(Kubernetes::V1_34), programs: KUBERNETES },
+    GoModule { name: "etcd", kubernetes: None, programs: &[program("etcd", "go.etcd.io/etcd/server/v3")] },
+    GoModule {
+        name: "containerd",
+        kubernetes: None,
+        programs: &[
+            program("containerd", "github.com/containerd/containerd/v2/cmd/containerd"),
+            program(
+                "containerd-shim-runc-v2",
+                "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+            ),
+            program("ctr", "github.com/containerd/containerd/v2/cmd/ctr"),
+        ],
+    },
+    GoModule {
+        name: "coredns",
+        kubernetes: None,
+        programs: &[program("coredns", "github.com/coredns/coredns")],
+    },
+    GoModule {
+        name: "storage",
+        kubernetes: None,
+        programs: &[program("local-path-provisioner", "github.com/rancher/local-path-provisioner")],
+    },
+    GoModule { name: "helm", kubernetes: None, programs: &[program("helm", "helm.sh/helm/v4/cmd/helm")] },
+    GoModule { name: "kwok", kubernetes: None, programs: &[program("kwok", "sigs.k8s.io/kwok/cmd/kwok")] },
+    GoModule {
+        name: "grpcurl",
+        kubernetes: None,
+        programs: &[program("grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl")],
+    },
+];
+
+const KUBERNETES: &[Program] = &[
+    program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    program("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+    program("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+    program("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+    program("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
+    program("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+];
+
+const fn program(name: &'static str, package: &'static str) -> Program {
+    Program { name, package }
+}
+
+/// Does this module make this program?
+pub(super) fn has(module: &str, program: &str) -> bool {
+    let of_go = GO_MODULES.iter().filter(|found| found.name == module).flat_map(|found| found.programs);
+    of_go.into_iter().any(|found| found.name == program)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::tools::{locks, wanted};
+
+    #[test]
+    fn every_module_has_its_lock_files() {
+        for module in GO_MODULES {
+            for file in ["go.mod", "go.sum"] {
+                assert!(locks(module.name).join(file).is_file(), "{}/{file}", module.name);
+            }
+        }
+        assert!(locks(NPM_MODULE).join("package-lock.json").is_file());
+    }
+
+    #[test]
+    fn every_program_is_a_tool_of_its_module() {
+        for module in GO_MODULES {
+            let text = std::fs::read_to_string(locks(module.name).join("go.mod")).expect("go.mod");
+            for program in module.programs {
+                assert!(text.contains(program.package), "{} is no tool of {}", program.package, module.name);
+            }
+        }
+    }
+
+    #[test]
+    fn one_kubernetes_makes_each_program_once() {
+        for kubernetes in [Kubernetes::V1_36, Kubernetes::V1_34] {
+            let names: Vec<_> =
+                wanted(kubernetes).flat_map(|module| module.programs).map(|found| found.name).collect();
+            assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+            assert!(names.contains(&"kubelet"));
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Restate's own programs: static Linux programs inside npm packages, installed by lock file, no script run.
+
+use std::{
+    env::consts::ARCH,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+
+use super::{Key, NPM_MODULE, catalogue::NPM_PROGRAMS, locks, settle};
+use crate::{Context, Result, process::Invocation};
+
+/// The files that `npm ci` reads.
+const FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
+
+/// Installs the packages that the cache lacks; gives the module's name and place.
+pub(super) async fn ensure(context: &Context) -> Result<(String, PathBuf)> {
+    let folder = locks(NPM_MODULE);
+    let key = Key::of(&folder, &FILES, &[ARCH])?;
+    let place = context.cache.tools().join(format!("{NPM_MODULE}-{key}"));
+    if !place.is_dir() {
+        install(context, &folder, &place).await?;
+    }
+    Ok((NPM_MODULE.to_owned(), place))
+}
+
+/// Where a program is in an installed module.
+pub(super) fn program(place: &Path, name: &str) -> PathBuf {
+    let architecture = if ARCH == "aarch64" { "arm64" } else { "x64" };
+    let package = format!("{name}-linux-{architecture}");
+    place.join("node_modules/@restatedev").join(package).join("bin").join(name)
+}
+
+async fn install(context: &Context, folder: &Path, place: &Path) -> Result<()> {
+    let step = context.progress.step("installing Restate");
+    fs::create_dir_all(context.cache.tools())?;
+    let unfinished = tempfile::Builder::new().prefix(".building-").tempdir_in(context.cache.tools())?;
+    for file in FILES {
+        fs::copy(folder.join(file), unfinished.path().join(file))?;
+    }
+    let npm = Invocation::new("installing Restate's programs", "npm").dir(unfinished.path());
+    let npm = npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    npm.log(context.cache.logs().join("build-npm.log")).run().await?;
+    for name in NPM_PROGRAMS {
+        let path = program(unfinished.path(), name);
+        fs::metadata(&path).with_context(|| format!("npm installed no {}", path.display()))?;
+    }
+    settle(&unfinished.keep(), place)?;
+    step.done("restate-server, restatectl, restate");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_file_names_no_host() {
+        let text = fs::read_to_string(locks(NPM_MODULE).join("package-lock.json")).expect("lock file");
+        assert!(!text.contains("://"), "npm writes where it found a package unless .npmrc tells it not to");
+    }
+
+    #[test]
+    fn every_package_is_pinned_by_its_digest() {
+        let text = fs::read(locks(NPM_MODULE).join("package-lock.json")).expect("lock file");
+        let lock: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        let packages = lock["packages"].as_object().expect("packages");
+        for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
+            assert!(package["integrity"].is_string(), "{name}");
+        }
+    }
+}
