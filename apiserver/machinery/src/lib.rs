@@ -7,7 +7,13 @@
 //! The connection side: [`tls`], [`certificates`], [`authn`], [`authz`], [`health`], [`metrics`], [`audit`] and
 //! [`serve`], which puts the stages in their order.
 
+pub mod audit;
+pub mod authn;
 pub mod authz;
+mod delegated;
+pub mod health;
+pub mod metrics;
+pub mod serve;
 pub mod shutdown;
 pub mod tls;
 pub mod user;

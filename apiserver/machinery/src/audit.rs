@@ -1,0 +1,115 @@
+//! The audit log (M8): one line of JSON for each request, in the shape of kube-apiserver's own events.
+//!
+//! Invariant: no body, no query, no header and no token is written. A request never waits for the log: lines that
+//! cannot be written in time are counted. The id joins a line with kube-apiserver's about the same request.
+
+mod event;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::Request;
+use http::StatusCode;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+use crate::authz::Decision;
+use crate::metrics::Metrics;
+use crate::request_info::RequestInfo;
+use crate::user::User;
+use event::Fields;
+
+/// Lines that may wait to be written.
+const WAITING: usize = 4096;
+
+/// What is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, strum::EnumString)]
+pub enum Level {
+    /// Nothing.
+    None,
+    /// Requests that change something, streams through us, and refusals.
+    Changes,
+    /// Everything but health checks.
+    #[default]
+    Metadata,
+}
+
+/// The id of a request; in the extensions of each.
+#[derive(Clone, Debug)]
+pub struct AuditId(pub String);
+
+/// Where the stages and the handler note what belongs into the line; in the extensions of each request.
+#[derive(Clone, Debug)]
+pub struct Note(Arc<Mutex<Fields>>);
+
+/// Writes the lines. Clones share the queue.
+#[derive(Clone, Debug)]
+pub struct Log {
+    level: Level,
+    queue: Option<mpsc::Sender<String>>,
+    metrics: Metrics,
+}
+
+impl Log {
+    /// Writes to `out` from a task of its own.
+    pub fn new(level: Level, out: impl AsyncWrite + Send + Unpin + 'static, metrics: Metrics) -> Self {
+        let (queue, lines) = mpsc::channel(WAITING);
+        if level != Level::None {
+            tokio::spawn(write(lines, out));
+        }
+        Self { level, queue: Some(queue).filter(|_| level != Level::None), metrics }
+    }
+
+    /// Writes nothing.
+    pub fn off() -> Self {
+        Self { level: Level::None, queue: None, metrics: Metrics::unread() }
+    }
+
+    pub(crate) fn record(&self, note: &Note, code: StatusCode) {
+        let Some(queue) = &self.queue else { return };
+        let line = note.with(|fields| fields.is_worth(self.level, code).then(|| fields.line(code))).flatten();
+        if line.is_some_and(|line| queue.try_send(line).is_err()) {
+            self.metrics.audit_dropped();
+        }
+    }
+}
+
+impl Note {
+    pub(crate) fn of(request: &Request) -> Self {
+        let info = request.extensions().get::<RequestInfo>().cloned().unwrap_or_default();
+        Self(Arc::new(Mutex::new(Fields::new(request, info))))
+    }
+
+    /// Adds a fact of the handler's: say, the hash of a statement (C12).
+    pub fn annotate(&self, key: impl Into<String>, value: impl Into<String>) {
+        let (key, value) = (key.into(), value.into());
+        self.with(|fields| Some(fields.annotate(key, value)));
+    }
+
+    pub(crate) fn user(&self, user: &User) {
+        self.with(|fields| Some(fields.set_user(user)));
+    }
+
+    pub(crate) fn impersonated(&self, user: &User) {
+        self.with(|fields| Some(fields.set_impersonated(user)));
+    }
+
+    pub(crate) fn decision(&self, decision: &Decision) {
+        self.with(|fields| Some(fields.set_decision(decision)));
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Fields) -> T) -> Option<T> {
+        Some(change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+async fn write(mut lines: mpsc::Receiver<String>, mut out: impl AsyncWrite + Unpin) {
+    while let Some(line) = lines.recv().await {
+        let written = out.write_all(line.as_bytes()).await;
+        if let Err(error) = written.and(if lines.is_empty() { out.flush().await } else { Ok(()) }) {
+            tracing::error!(%error, "failed to write the audit log");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
