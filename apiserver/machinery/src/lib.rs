@@ -11,6 +11,8 @@ pub mod audit;
 pub mod authn;
 pub mod authz;
 mod delegated;
+#[cfg(test)]
+mod rig;
 pub mod health;
 pub mod metrics;
 pub mod serve;

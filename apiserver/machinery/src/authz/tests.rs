@@ -1,0 +1,124 @@
+use super::*;
+use crate::rig::Reviewer;
+
+fn things(name: &str) -> Attributes {
+    Attributes::Resource(Box::new(ResourceAttributes {
+        verb: "list".to_owned(),
+        group: "example.dev".to_owned(),
+        version: "v1".to_owned(),
+        resource: "things".to_owned(),
+        namespace: Some("shop".to_owned()),
+        name: Some(name.to_owned()),
+        fields: vec![Requirement {
+            key: "metadata.name".to_owned(),
+            operator: Operator::In,
+            values: vec![name.to_owned()],
+        }],
+        labels: vec![Requirement { key: "old".to_owned(), operator: Operator::DoesNotExist, values: vec![] }],
+        ..ResourceAttributes::default()
+    }))
+}
+
+fn path(path: &str) -> Attributes {
+    Attributes::Path { verb: "get".to_owned(), path: path.to_owned() }
+}
+
+fn authorizer(reviewer: &Reviewer) -> Authorizer {
+    Authorizer::new(reviewer.client(), Metrics::unread())
+}
+
+async fn allowed(authorizer: &Authorizer, user: &User, attributes: &Attributes) -> bool {
+    authorizer.check(user, attributes).await.unwrap().is_allowed()
+}
+
+#[tokio::test]
+async fn z1_z4_the_question_holds_everything() {
+    let reviewer = Reviewer::default();
+    let user = User {
+        uid: Some("42".to_owned()),
+        groups: vec!["dev".to_owned()],
+        extra: [("scopes".to_owned(), vec!["read".to_owned()])].into(),
+        ..User::named("alice")
+    };
+    assert!(allowed(&authorizer(&reviewer), &user, &things("a")).await);
+    insta::assert_json_snapshot!(reviewer.questions());
+}
+
+#[tokio::test]
+async fn z5_paths_are_asked_as_paths() {
+    let reviewer = Reviewer::default();
+    assert!(!allowed(&authorizer(&reviewer), &User::named("bob"), &path("/metrics")).await);
+    let asked = reviewer.questions().remove(0);
+    assert_eq!(asked.non_resource_attributes.unwrap().path.as_deref(), Some("/metrics"));
+    assert!(asked.resource_attributes.is_none());
+}
+
+#[tokio::test]
+async fn z6_health_and_masters_are_not_asked_about() {
+    let reviewer = Reviewer::default();
+    let authorizer = authorizer(&reviewer);
+    let master = User { groups: vec![MASTERS.to_owned()], ..User::named("root") };
+    assert!(allowed(&authorizer, &master, &things("a")).await);
+    assert!(allowed(&authorizer, &User::anonymous(), &path("/readyz/ping")).await);
+    assert!(reviewer.questions().is_empty());
+    assert!(!allowed(&authorizer, &User::anonymous(), &path("/readyzzz")).await, "a prefix is not a child");
+    let post = Attributes::Path { verb: "post".to_owned(), path: "/readyz".to_owned() };
+    assert!(!allowed(&authorizer, &User::anonymous(), &post).await);
+}
+
+#[tokio::test]
+async fn m6_more_paths_can_be_opened() {
+    let reviewer = Reviewer::default();
+    let authorizer = authorizer(&reviewer).allowing(&["/metrics".to_owned()]);
+    assert!(allowed(&authorizer, &User::anonymous(), &path("/metrics")).await);
+}
+
+#[tokio::test]
+async fn z7_answers_are_remembered_for_the_very_user_and_the_very_question() {
+    let reviewer = Reviewer::default();
+    let authorizer = authorizer(&reviewer);
+    let alice = User::named("alice");
+    for _ in 0..3 {
+        assert!(allowed(&authorizer, &alice, &things("a")).await);
+        assert!(!allowed(&authorizer, &User::named("bob"), &things("a")).await);
+    }
+    assert_eq!(reviewer.questions().len(), 2);
+    let variants = [
+        User { uid: Some("1".to_owned()), ..alice.clone() },
+        User { groups: vec!["dev".to_owned()], ..alice.clone() },
+        User { extra: [("a".to_owned(), vec!["b".to_owned()])].into(), ..alice.clone() },
+    ];
+    for variant in &variants {
+        allowed(&authorizer, variant, &things("a")).await;
+    }
+    allowed(&authorizer, &alice, &things("b")).await;
+    assert_eq!(reviewer.questions().len(), 6, "each is another question");
+}
+
+#[tokio::test]
+async fn z7_large_questions_are_not_remembered() {
+    let reviewer = Reviewer::default();
+    let authorizer = authorizer(&reviewer);
+    let large = things(&"x".repeat(LARGEST));
+    for _ in 0..2 {
+        assert!(allowed(&authorizer, &User::named("alice"), &large).await);
+    }
+    assert_eq!(reviewer.questions().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn z10_failure_is_an_error_and_is_not_remembered() {
+    let reviewer = Reviewer::default();
+    let authorizer = authorizer(&reviewer);
+    reviewer.fail(true);
+    let alice = User::named("alice");
+    assert!(matches!(authorizer.check(&alice, &things("a")).await, Err(Error::Review { .. })));
+    reviewer.fail(false);
+    assert!(allowed(&authorizer, &alice, &things("a")).await);
+}
+
+#[tokio::test]
+async fn z10_what_cannot_be_evaluated_is_an_error() {
+    let answer = authorizer(&Reviewer::default()).check(&User::named("odd"), &things("a")).await;
+    assert!(matches!(answer, Err(Error::Evaluation { message }) if message == "broken"));
+}

@@ -1,0 +1,404 @@
+//! The chain as a whole, over real connections.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::response::IntoResponse;
+use axum::routing::{any, get};
+use axum::{Extension, Json};
+use http::StatusCode;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use super::warnings::Warnings;
+use super::*;
+use crate::authn::LiveConfig;
+use crate::rig::{Authority, Identity, Reviewer, config_map};
+use crate::status::Status;
+use crate::tls::slot::CertificateSlot;
+use crate::user::User;
+
+const HOST: &str = "things.shop.svc";
+const THING: &str = "/apis/example.dev/v1/namespaces/shop/things/a";
+
+struct World {
+    header_ca: Authority,
+    client_ca: Authority,
+    serving_ca: Authority,
+    slot: Arc<CertificateSlot>,
+    reviewer: Reviewer,
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+fn router() -> Router {
+    let whoami = |Extension(user): Extension<User>, request: Request| async move {
+        let names: Vec<_> = request.headers().keys().map(|name| name.as_str().to_owned()).collect();
+        Json(json!({"name": user.name, "groups": user.groups, "headers": names}))
+    };
+    Router::new()
+        .route(THING, any(whoami))
+        .route("/panic", get(panicking))
+        .route("/redirect", get(|| async { axum::response::Redirect::to("/elsewhere") }))
+        .route("/slow", get(|| async { tokio::time::sleep(Duration::from_secs(600)).await }))
+        .route("/brief", get(|| async { tokio::time::sleep(Duration::from_millis(400)).await }))
+        .route("/warn", get(|Extension(warnings): Extension<Warnings>| async move { warnings.add("careful") }))
+        .route("/echo", axum::routing::post(|body: axum::body::Bytes| async move { body.len().to_string() }))
+        .route("/teapot", get(|| async { (StatusCode::IM_A_TEAPOT, "plain text") }))
+        .route("/proxied", get(|| async {
+            let mut response = (StatusCode::NOT_FOUND, "their text").into_response();
+            response.extensions_mut().insert(Verbatim);
+            response
+        }))
+        .route("/apis/example.dev/v1/things/a/log", get(endless))
+        .fallback(|| async { Status::no_such_path() })
+}
+
+async fn panicking() -> StatusCode {
+    panic!("secret")
+}
+
+/// Lines until the server is draining.
+async fn endless(Extension(draining): Extension<Draining>) -> axum::response::Response {
+    let lines = futures::stream::unfold(draining, |draining| async {
+        tokio::select! {
+            () = draining.turn_to_end() => None,
+            () = tokio::time::sleep(Duration::from_millis(20)) => Some((Ok::<_, std::convert::Infallible>("line\n"), draining)),
+        }
+    });
+    axum::body::Body::from_stream(lines).into_response()
+}
+
+async fn world() -> World {
+    world_with(|server| server).await
+}
+
+async fn world_with(change: impl FnOnce(Server) -> Server) -> World {
+    let (header_ca, client_ca, serving_ca) =
+        (Authority::new("front"), Authority::new("clients"), Authority::new("serving"));
+    let (health, reviewer, slot) = (Health::new(), Reviewer::default(), CertificateSlot::new());
+    let config = LiveConfig::new(&health);
+    config.offer(&config_map(&header_ca.pem, Some(&client_ca.pem), &["proxy"])).unwrap();
+    let serving = serving_ca.server(HOST);
+    slot.store(serving.chain.as_bytes(), serving.key.as_bytes()).unwrap();
+    let mut registry = Registry::default();
+    let metrics = Metrics::new(&mut registry, "test");
+    let server = change(Server {
+        router: router(),
+        resources: Vec::new(),
+        tls: Tls::new(Arc::clone(&slot) as _).unwrap(),
+        authn: Authenticator::new(config, reviewer.client(), metrics.clone()),
+        authz: Authorizer::new(reviewer.client(), metrics.clone()).with_health(&health),
+        health: health.clone(),
+        metrics,
+        registry: Arc::new(registry),
+        audit: audit::Log::off(),
+        version: Info { git_version: "v0.1.0".to_owned(), ..Info::default() },
+        limits: Limits::default(),
+        grace: Grace { delay: Duration::from_millis(300), spread: Duration::from_millis(50), drain: Duration::from_secs(5) },
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let running = tokio::spawn(server.run(listener, shutdown.clone()));
+    World { header_ca, client_ca, serving_ca, slot, reviewer, address, shutdown, running }
+}
+
+impl World {
+    fn client(&self, identity: Option<&Identity>, alpn: &[&str]) -> reqwest::Client {
+        let mut roots = RootCertStore::empty();
+        let ca = Identity { chain: self.serving_ca.pem.clone(), key: String::new() };
+        roots.add(ca.certificates().remove(0)).unwrap();
+        let builder = ClientConfig::builder_with_provider(crate::tls::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            Some(identity) => builder.with_client_auth_cert(identity.certificates(), identity.private_key()).unwrap(),
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        let builder = reqwest::Client::builder().resolve(HOST, self.address).no_proxy();
+        builder.redirect(reqwest::redirect::Policy::none()).tls_backend_preconfigured(config).build().unwrap()
+    }
+
+    fn anonymous(&self) -> reqwest::Client {
+        self.client(None, &["h2", "http/1.1"])
+    }
+
+    fn proxy(&self) -> reqwest::Client {
+        self.client(Some(&self.header_ca.client("proxy", &[])), &["h2", "http/1.1"])
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://{HOST}:{}{path}", self.address.port())
+    }
+
+    /// As the aggregation layer sends it for alice.
+    async fn by_alice(&self, path: &str) -> reqwest::Response {
+        self.proxy().get(self.url(path)).header("x-remote-user", "alice").send().await.unwrap()
+    }
+}
+
+async fn status(response: reqwest::Response) -> (u16, String, String) {
+    let code = response.status().as_u16();
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff", "P11");
+    let body: Value = response.json().await.unwrap();
+    assert_eq!((body["kind"].as_str(), body["code"].as_u64()), (Some("Status"), Some(code.into())));
+    let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
+    (code, text("reason"), text("message"))
+}
+
+#[tokio::test]
+async fn t1_p9_both_protocols_and_no_certificate_demanded() {
+    let world = world().await;
+    for (alpn, version) in [("h2", http::Version::HTTP_2), ("http/1.1", http::Version::HTTP_11)] {
+        let response = world.client(None, &[alpn]).get(world.url("/readyz")).send().await.unwrap();
+        assert_eq!((response.version(), response.status().as_u16()), (version, 200));
+        assert_eq!(response.text().await.unwrap(), "ok", "T7");
+    }
+}
+
+#[tokio::test]
+async fn a1_a13_the_front_proxy_is_believed_and_its_headers_go_no_further() {
+    let world = world().await;
+    let request = world.proxy().get(world.url(THING)).header("x-remote-user", "alice").header("x-remote-group", "dev");
+    let response = request.header("cookie", "a=b").send().await.unwrap();
+    assert_eq!(response.headers()["cache-control"], "no-cache, private", "P11");
+    let body: Value = response.json().await.unwrap();
+    assert_eq!((&body["name"], &body["groups"]), (&json!("alice"), &json!(["dev", "system:authenticated"])));
+    assert!(!body["headers"].to_string().contains("x-remote") && !body["headers"].to_string().contains("cookie"));
+}
+
+#[tokio::test]
+async fn a1_a2_whoever_only_claims_to_be_alice_is_refused() {
+    let world = world().await;
+    let clients = [
+        ("no certificate", None, 403),
+        ("client CA", Some(world.client_ca.client("proxy", &[])), 403),
+        ("wrong name", Some(world.header_ca.client("other", &[])), 401),
+        ("expired", Some(world.header_ca.expired_client("proxy")), 401),
+        ("stranger", Some(Authority::new("front").client("proxy", &[])), 401),
+    ];
+    for (case, identity, expected) in clients {
+        let client = world.client(identity.as_ref(), &["h2"]);
+        let response = client.get(world.url(THING)).header("x-remote-user", "alice").send().await.unwrap();
+        let (code, reason, _) = status(response).await;
+        let words = if expected == 401 { "Unauthorized" } else { "Forbidden" };
+        assert_eq!((code, reason.as_str()), (expected, words), "A12, {case}");
+    }
+}
+
+#[tokio::test]
+async fn z9_a_refusal_is_in_the_words_of_kube_apiserver() {
+    let world = world().await;
+    let response = world.proxy().get(world.url(THING)).header("x-remote-user", "bob").send().await.unwrap();
+    let (code, _, message) = status(response).await;
+    assert_eq!(code, 403);
+    assert_eq!(
+        message,
+        r#"things.example.dev "a" is forbidden: User "bob" cannot get resource "things" in API group "example.dev" in the namespace "shop""#
+    );
+}
+
+#[tokio::test]
+async fn a15_impersonation_takes_the_right_to_it() {
+    let world = world().await;
+    let ask = |by: &'static str| {
+        let request = world.proxy().get(world.url(THING)).header("x-remote-user", by);
+        request.header("impersonate-user", "alice").send()
+    };
+    let (code, _, message) = status(ask("bob").await.unwrap()).await;
+    assert_eq!(code, 403);
+    assert!(message.contains(r#"users "alice" is forbidden: User "bob" cannot impersonate resource "users""#), "{message}");
+    let body: Value = ask("alice").await.unwrap().json().await.unwrap();
+    assert_eq!(body["name"], "alice");
+    assert!(!body["headers"].to_string().contains("impersonate"));
+}
+
+#[tokio::test]
+async fn h1_a_new_certificate_is_served_under_open_connections() {
+    let mut world = world().await;
+    let client = world.proxy();
+    let ask = || async { client.get(world.url("/livez")).header("x-remote-user", "alice").send().await.map(|response| response.status().as_u16()) };
+    assert_eq!(ask().await.unwrap(), 200);
+    let next = Authority::new("next");
+    let serving = next.server(HOST);
+    world.slot.store(serving.chain.as_bytes(), serving.key.as_bytes()).unwrap();
+    assert_eq!(ask().await.unwrap(), 200, "the open connection lives on");
+    let old_roots = world.anonymous();
+    assert!(old_roots.get(world.url("/livez")).send().await.is_err(), "new connections see the new certificate");
+    world.serving_ca = next;
+    assert_eq!(world.anonymous().get(world.url("/livez")).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn e11_p8_everything_that_fails_is_a_status() {
+    let world = world().await;
+    for (path, code, reason) in [
+        ("/panic", 500, "InternalError"),
+        ("/redirect", 500, "InternalError"),
+        ("/nowhere", 404, "NotFound"),
+        ("/echo", 405, "MethodNotAllowed"),
+        ("/teapot", 418, "BadRequest"),
+        ("/slow?timeout=20ms", 504, "Timeout"),
+        ("/slow?timeout=soon", 400, "BadRequest"),
+    ] {
+        let response = world.by_alice(path).await;
+        assert!(!response.headers().contains_key("location"));
+        assert_eq!(response.headers().get_all("audit-id").iter().count(), 1, "P11");
+        if path == "/teapot" {
+            let body: Value = response.json().await.unwrap();
+            assert_eq!(body["reason"], reason);
+            continue;
+        }
+        let (seen, why, message) = status(response).await;
+        assert_eq!((seen, why.as_str()), (code, reason), "{path}");
+        assert!(!message.contains("secret"), "{message}");
+    }
+    assert_eq!(world.by_alice("/proxied").await.text().await.unwrap(), "their text", "what is proxied stays");
+}
+
+#[tokio::test]
+async fn e7_t4_bodies_are_bounded() {
+    let world = world().await;
+    let post = |bytes: usize, chunked: bool| {
+        let body = vec![b'x'; bytes];
+        let body = if chunked {
+            reqwest::Body::wrap_stream(futures::stream::iter([Ok::<_, std::io::Error>(body)]))
+        } else {
+            reqwest::Body::from(body)
+        };
+        world.proxy().post(world.url("/echo")).header("x-remote-user", "alice").body(body).send()
+    };
+    let limit = Limits::default().body;
+    for chunked in [false, true] {
+        let (code, reason, _) = status(post(limit + 1, chunked).await.unwrap()).await;
+        assert_eq!((code, reason.as_str()), (413, "RequestEntityTooLarge"), "chunked: {chunked}");
+    }
+}
+
+#[tokio::test]
+async fn c9_p11_warnings_and_the_audit_id_reach_the_client() {
+    let world = world().await;
+    let request = world.proxy().get(world.url("/warn")).header("x-remote-user", "alice").header("audit-id", "joined");
+    let response = request.send().await.unwrap();
+    assert_eq!(response.headers()["warning"], r#"299 - "careful""#);
+    assert_eq!(response.headers()["audit-id"], "joined");
+}
+
+#[tokio::test]
+async fn t7_t8_m6_what_the_server_says_about_itself() {
+    let world = world_with(|server| {
+        server.health.gate("mood", "bad");
+        server
+    })
+    .await;
+    let response = world.anonymous().get(world.url("/readyz?verbose")).send().await.unwrap();
+    assert_eq!(response.status(), 500);
+    insta::assert_snapshot!(response.text().await.unwrap(), @r"
+    [+]ping ok
+    [+]authentication ok
+    [+]authorization ok
+    [-]mood failed: reason withheld
+    [+]shutdown ok
+    readyz check failed
+    ");
+    let code = |path: &str| world.anonymous().get(world.url(path)).send();
+    assert_eq!(code("/livez").await.unwrap().status(), 200, "liveness does not depend on it");
+    assert_eq!(code("/readyz/ping").await.unwrap().status(), 200);
+    assert_eq!(code("/readyz?exclude=mood").await.unwrap().status(), 200);
+    assert_eq!(code("/readyz/nothing").await.unwrap().status(), 404);
+    assert_eq!(code("/metrics").await.unwrap().status(), 403, "M6: by permission only");
+    let version: Value = world.by_alice("/version").await.json().await.unwrap();
+    assert_eq!(version["gitVersion"], "v0.1.0");
+    let metrics = world.by_alice("/metrics").await.text().await.unwrap();
+    assert!(metrics.contains(r#"apiserver_request_total{component="test",verb="GET""#), "{metrics}");
+}
+
+#[tokio::test]
+async fn t5_too_much_at_a_time_is_shed_but_not_the_aggregator() {
+    let world = world_with(|mut server| {
+        server.limits.reading = 1;
+        server
+    })
+    .await;
+    let open = world.by_alice("/brief");
+    let shed = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let response = world.by_alice(THING).await;
+        assert_eq!(response.headers()["retry-after"], "1");
+        assert_eq!(status(response).await.0, 429);
+        let poll = world.proxy().get(world.url("/nowhere")).header("x-remote-user", "system:kube-aggregator");
+        let answer = poll.header("x-remote-group", "system:masters").send().await.unwrap();
+        assert_eq!(answer.status(), 404, "never shed");
+        assert_eq!(world.anonymous().get(world.url("/livez")).send().await.unwrap().status(), 200);
+    };
+    let (first, ()) = tokio::join!(open, shed);
+    assert_eq!(first.status(), 200);
+    assert_eq!(world.by_alice(THING).await.status(), 200, "the place is free again");
+}
+
+#[tokio::test]
+async fn t9_w21_a_stop_loses_nothing() {
+    let world = world().await;
+    let client = world.proxy();
+    let get = |path: &str| client.get(world.url(path)).header("x-remote-user", "alice").send();
+    let stream = get("/apis/example.dev/v1/things/a/log").await.unwrap();
+    world.shutdown.cancel();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let ready = world.anonymous().get(world.url("/readyz")).send().await.unwrap();
+    assert_eq!(ready.status(), 500, "not ready, but still accepting");
+    assert_eq!(get(THING).await.unwrap().status(), 200, "still serving");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let brief = get("/brief").await.unwrap();
+    assert_eq!(brief.status(), 200, "begun before the drain, answered after");
+    let lines = stream.text().await.unwrap();
+    assert!(lines.ends_with("line\n"), "the stream ends cleanly");
+    let start = Instant::now();
+    world.running.await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(2), "nothing is left to wait for");
+    assert!(tokio::net::TcpStream::connect(world.address).await.is_err());
+}
+
+#[tokio::test]
+async fn t9_what_does_not_end_is_cut() {
+    let world = world_with(|mut server| {
+        server.grace = Grace { delay: Duration::ZERO, spread: Duration::ZERO, drain: Duration::from_millis(200) };
+        server
+    })
+    .await;
+    let slow = tokio::spawn(world.proxy().get(world.url("/slow")).header("x-remote-user", "alice").send());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(3), world.running).await.unwrap().unwrap();
+    assert!(slow.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a12_unknown_callers_get_a_new_connection_each_time() {
+    let world = world().await;
+    let client = world.client(Some(&world.header_ca.client("other", &[])), &["h2"]);
+    for _ in 0..3 {
+        assert_eq!(client.get(world.url(THING)).send().await.unwrap().status(), 401);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(world.reviewer.questions().is_empty(), "nobody is asked about them");
+}
+
+#[tokio::test]
+async fn t3_garbage_is_no_harm() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let world = world().await;
+    let mut stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.unwrap();
+    assert!(!answer.starts_with(b"HTTP"), "plain text is not answered");
+    assert_eq!(world.by_alice(THING).await.status(), 200);
+    let metrics = world.by_alice("/metrics").await.text().await.unwrap();
+    assert!(metrics.contains("apiserver_tls_handshake_errors_total 1"), "M3");
+}
