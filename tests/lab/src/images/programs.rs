@@ -10,7 +10,7 @@ use crate::{Context, Result, process::Invocation};
 
 /// A program of this workspace that goes into an image; `strum` gives the name of its crate and of its file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, strum::EnumIter, strum::IntoStaticStr)]
-pub enum Program {
+pub(super) enum Program {
     /// The controller
     #[strum(serialize = "restate-controller")]
     Controller,
@@ -24,12 +24,12 @@ pub enum Program {
 
 impl Program {
     /// The name of its crate and of its file.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         self.into()
     }
 
     /// Where the build puts it.
-    pub fn path(self, context: &Context) -> PathBuf {
+    pub(super) fn path(self, context: &Context) -> PathBuf {
         target(context).join("release").join(self.name())
     }
 }

@@ -9,13 +9,13 @@ use crate::{Context, Result, tools::Tools};
 #[derive(Clone, Debug)]
 pub(super) struct Recipe {
     /// The last part of the repository's name.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// Goes before the digest in the tag, so that people can tell versions of a service apart.
-    pub tag: Option<&'static str>,
+    pub(super) tag: Option<&'static str>,
     /// How a container starts.
-    pub config: ImageConfig,
+    pub(super) config: ImageConfig,
     /// Its files, the ones that change least first.
-    pub layers: Vec<Layer>,
+    pub(super) layers: Vec<Layer>,
 }
 
 /// The product: what `cargo lab image` writes.

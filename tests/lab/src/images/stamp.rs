@@ -33,13 +33,13 @@ pub(super) fn of(recipe: &Recipe) -> io::Result<String> {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct Record {
     /// Of the recipe that was built.
-    pub stamp: String,
+    pub(super) stamp: String,
     /// The image's full name, digest included.
-    pub image: String,
+    pub(super) image: String,
     /// The archive.
-    pub archive: PathBuf,
+    pub(super) archive: PathBuf,
     /// The size of its layers.
-    pub size: u64,
+    pub(super) size: u64,
 }
 
 impl Record {
