@@ -365,3 +365,30 @@ impl JsonSchema for RestateCluster {
         schema::object::<RestateClusterSpec, RestateClusterStatus>(generator, description, Some(NAME_LENGTH))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[rstest]
+    #[case::unset(json!({}), Provisioning::Manual)]
+    #[case::automatic(json!({"autoProvision": true}), Provisioning::Auto)]
+    #[case::ours(json!({"provisioning": "Auto"}), Provisioning::Auto)]
+    #[case::both(json!({"autoProvision": true, "provisioning": "Manual"}), Provisioning::Manual)]
+    fn provisioning_means_what_it_meant(#[case] settings: Value, #[case] expected: Provisioning) {
+        let settings: ClusterSettings = serde_json::from_value(settings).unwrap();
+        assert_eq!(settings.provisioned_by(), expected);
+    }
+
+    #[rstest]
+    #[case::neither(json!({}), None)]
+    #[case::former(json!({"metrics": [{"podSelector": {}}]}), Some(1))]
+    #[case::both(json!({"metrics": [{"podSelector": {}}], "node": []}), Some(0))]
+    fn the_node_port_has_two_names(#[case] peers: Value, #[case] expected: Option<usize>) {
+        let peers: NetworkPeers = serde_json::from_value(peers).unwrap();
+        assert_eq!(peers.of_node_port().map(<[NetworkPolicyPeer]>::len), expected);
+    }
+}
