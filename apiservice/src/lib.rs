@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The virtual kinds of `control.restate.dev/v1alpha1`: types, descriptors, table columns and manifests.
+//!
+//! Plain data and no I/O. The aggregated API fills these types from what Restate says and from the decisions of
+//! `restate-plan`; the chart's roles are printed from their descriptors.
+
+pub mod kinds;
+pub mod manifest;
+pub mod roles;
+
+pub use kinds::{
+    Counts, HandlerInvocations, KeptBecause, KeptReason, RestateClusterMirror, RestateClusterProvision,
+    RestateClusterProvisionSpec, RestateClusterProvisionStatus, RestateDeploymentInvocations, RestateDeploymentMirror,
+    RestateDeploymentVersion, RestateDeploymentVersionStatus, Replicas, ServedService, State,
+};
+
+/// The API group.
+pub const GROUP: &str = "control.restate.dev";
+
+/// Its only version.
+pub const VERSION: &str = "v1alpha1";
+
+/// Category that lists everything of ours: `kubectl get restate`.
+pub const CATEGORY: &str = "restate";
