@@ -11,8 +11,7 @@ pub use deployment::RestateDeploymentMirror;
 pub use invocations::{HandlerInvocations, RestateDeploymentInvocations, RestateDeploymentInvocationsStatus};
 pub use provision::{RestateClusterProvision, RestateClusterProvisionSpec, RestateClusterProvisionStatus};
 pub use version::{
-    Counts, KeptBecause, KeptReason, Replicas, RestateDeploymentVersion, RestateDeploymentVersionStatus,
-    ServedService, State,
+    Counts, Replicas, RestateDeploymentVersion, RestateDeploymentVersionStatus, ServedService,
 };
 
 use apiserver_kind::{Descriptor, Gvk, Resource};

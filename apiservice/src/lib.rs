@@ -8,9 +8,9 @@ pub mod manifest;
 pub mod roles;
 
 pub use kinds::{
-    Counts, HandlerInvocations, KeptBecause, KeptReason, RestateClusterMirror, RestateClusterProvision,
-    RestateClusterProvisionSpec, RestateClusterProvisionStatus, RestateDeploymentInvocations, RestateDeploymentMirror,
-    RestateDeploymentVersion, RestateDeploymentVersionStatus, Replicas, ServedService, State,
+    Counts, HandlerInvocations, Replicas, RestateClusterMirror, RestateClusterProvision, RestateClusterProvisionSpec,
+    RestateClusterProvisionStatus, RestateDeploymentInvocations, RestateDeploymentInvocationsStatus,
+    RestateDeploymentMirror, RestateDeploymentVersion, RestateDeploymentVersionStatus, ServedService,
 };
 
 /// The API group.

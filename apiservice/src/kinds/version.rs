@@ -4,12 +4,14 @@ use std::borrow::Cow;
 
 use apiserver_kind::{Cell, Column, Descriptor, Gvk, Kind, Resource, Row, Scope, Verb};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use restate_crd::condition::Condition;
+use restate_crd::deployment::{KeptBecause, VersionState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 /// One version of a `RestateDeployment`, as Restate and the controller see it at this moment.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct RestateDeploymentVersion {
     /// Standard metadata. The name is that of the version's ReplicaSet.
     pub metadata: ObjectMeta,
@@ -18,7 +20,7 @@ pub struct RestateDeploymentVersion {
 }
 
 /// What is known of a version.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestateDeploymentVersionStatus {
     /// The RestateDeployment that this is a version of.
@@ -41,7 +43,7 @@ pub struct RestateDeploymentVersionStatus {
     /// Services that it offers.
     pub services: Vec<ServedService>,
     /// Where it stands.
-    pub state: State,
+    pub state: VersionState,
     /// Whether Restate routes new calls of any service to it.
     pub latest: bool,
     /// Why it is still there: all reasons at once, as the controller weighs them.
@@ -59,101 +61,6 @@ pub struct RestateDeploymentVersionStatus {
     pub observed_at: Option<Timestamp>,
     /// Conditions by the usual conventions: Ready, Draining.
     pub conditions: Vec<Condition>,
-}
-
-/// Where a version stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub enum State {
-    /// Not registered yet.
-    Pending,
-    /// Restate routes new calls to it.
-    Current,
-    /// Superseded, and work or a delay keeps it.
-    Draining,
-    /// Superseded and idle: it goes at the next look.
-    Drained,
-    /// Removed from Restate and kept without pods, for a rollback.
-    Retired,
-    /// Restate refused it for good.
-    Rejected,
-    /// Restate does not tell.
-    #[default]
-    Unknown,
-}
-
-impl State {
-    /// The word that people and selectors use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Current => "Current",
-            Self::Draining => "Draining",
-            Self::Drained => "Drained",
-            Self::Retired => "Retired",
-            Self::Rejected => "Rejected",
-            Self::Unknown => "Unknown",
-        }
-    }
-}
-
-/// One reason why a version is still there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct KeptBecause {
-    /// The reason.
-    pub reason: KeptReason,
-    /// How many invocations, where the reason counts them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub count: Option<u64>,
-    /// Until when, where the reason is a delay.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
-    /// Which services, where the reason is about some.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub services: Vec<String>,
-    /// The particulars, where there are more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-}
-
-/// Why a version is still there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
-pub enum KeptReason {
-    /// It is what the RestateDeployment wants now.
-    Wanted,
-    /// Restate routes services to it.
-    Routed,
-    /// Unfinished invocations are pinned to it.
-    PinnedInvocations,
-    /// Unpinned invocations will go to it.
-    UnpinnedInvocations,
-    /// Attempts run on it that are not pinned yet.
-    AttemptsInFlight,
-    /// Its delay has not passed.
-    DrainDelay,
-    /// Restate has not told what runs on it.
-    UsageUnknown,
-    /// Kept without pods, for a rollback.
-    History,
-    /// The object is held: it is in a mode that is not supported yet, or paused.
-    Held,
-}
-
-impl KeptReason {
-    /// The word that people see.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Wanted => "Wanted",
-            Self::Routed => "Routed",
-            Self::PinnedInvocations => "PinnedInvocations",
-            Self::UnpinnedInvocations => "UnpinnedInvocations",
-            Self::AttemptsInFlight => "AttemptsInFlight",
-            Self::DrainDelay => "DrainDelay",
-            Self::UsageUnknown => "UsageUnknown",
-            Self::History => "History",
-            Self::Held => "Held",
-        }
-    }
 }
 
 /// A service that a version offers.
@@ -242,7 +149,7 @@ impl Kind for RestateDeploymentVersion {
         vec![
             Cell::from(self.metadata.name.clone()),
             Cell::from(status.deployment.as_str()),
-            Cell::from(status.state.name()),
+            Cell::from(status.state.as_ref()),
             Cell::from(status.latest),
             Cell::from(status.invocations.map(|counts| i64::try_from(counts.total()).unwrap_or(i64::MAX))),
             Cell::from(format!("{}/{}", status.replicas.ready, status.replicas.desired)),
@@ -262,7 +169,7 @@ impl Kind for RestateDeploymentVersion {
         match path {
             "status.deployment" => Some(Cow::Borrowed(&status.deployment)),
             "status.cluster" => Some(Cow::Borrowed(&status.cluster)),
-            "status.state" => Some(Cow::Borrowed(status.state.name())),
+            "status.state" => Some(Cow::Borrowed(status.state.as_ref())),
             "status.latest" => Some(Cow::Borrowed(if status.latest { "true" } else { "false" })),
             "status.deploymentId" => status.deployment_id.as_deref().map(Cow::Borrowed),
             _ => None,
@@ -281,10 +188,10 @@ fn services_text(services: &[ServedService]) -> String {
 }
 
 fn kept_text(reasons: &[KeptBecause]) -> String {
-    let one = |kept: &KeptBecause| match (kept.count, kept.until) {
-        (Some(count), _) => format!("{}({count})", kept.reason.name()),
-        (None, Some(until)) => format!("{}({until:.0})", kept.reason.name()),
-        (None, None) => kept.reason.name().to_owned(),
+    let one = |kept: &KeptBecause| match (kept.count, &kept.until) {
+        (Some(count), _) => format!("{}({count})", kept.reason),
+        (None, Some(until)) => format!("{}({:.0})", kept.reason, until.0),
+        (None, None) => kept.reason.to_string(),
     };
     reasons.iter().map(one).collect::<Vec<_>>().join(",")
 }
@@ -311,6 +218,9 @@ impl Resource for RestateDeploymentVersion {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use restate_crd::deployment::KeptReason;
+
     use super::*;
 
     fn draining() -> RestateDeploymentVersion {
@@ -319,28 +229,27 @@ mod tests {
             status: RestateDeploymentVersionStatus {
                 deployment: "greeter".into(),
                 cluster: "prod".into(),
-                state: State::Draining,
+                state: VersionState::Draining,
                 services: vec![ServedService { name: "Greeter".into(), revision: 3, latest: false }],
                 kept_because: vec![
-                    KeptBecause {
-                        reason: KeptReason::PinnedInvocations,
-                        count: Some(3),
-                        until: None,
-                        services: vec![],
-                        message: None,
-                    },
+                    KeptBecause { reason: KeptReason::PinnedInvocations, count: Some(3), until: None },
                     KeptBecause {
                         reason: KeptReason::DrainDelay,
                         count: None,
-                        until: Some("2026-11-22T12:00:00.5Z".parse().unwrap()),
-                        services: vec![],
-                        message: None,
+                        until: Some(Time("2026-11-22T12:00:00.5Z".parse().unwrap())),
                     },
                 ],
                 invocations: Some(Counts { running: 1, suspended: 2, pinned: 3, ..Counts::default() }),
                 replicas: Replicas { desired: 2, ready: 1 },
                 observed_at: Some("2026-11-22T12:00:00Z".parse().unwrap()),
-                ..RestateDeploymentVersionStatus::default()
+                endpoint_key: None,
+                hash: "5dfcdd9c87".into(),
+                deployment_id: Some("dp_1".into()),
+                endpoint: Some("http://greeter-5dfcdd9c87.shop.svc.cluster.local:9080/".into()),
+                images: vec!["shop/greeter:1.4.2".into()],
+                latest: false,
+                remove_at: None,
+                conditions: vec![],
             },
         }
     }
@@ -368,14 +277,13 @@ mod tests {
         let mut later = draining();
         later.status.observed_at = Some("2026-11-22T13:00:00Z".parse().unwrap());
         assert_eq!(later.settled(), draining().settled());
-        later.status.state = State::Drained;
+        later.status.state = VersionState::Drained;
         assert_ne!(later.settled(), draining().settled());
     }
 
     #[test]
     fn every_selectable_field_has_a_value() {
-        let mut version = draining();
-        version.status.deployment_id = Some("dp_1".into());
+        let version = draining();
         for field in RestateDeploymentVersion::DESCRIPTOR.selectable_fields {
             assert!(version.field(field).is_some(), "{field}");
         }

@@ -79,6 +79,18 @@ pub fn decide(valid: &Valid, seen: &Seen, now: Timestamp) -> Provisioning {
     if valid.server_provisions() == super::settings::Setting::Set(true) {
         return Provisioning::ByServer;
     }
+    unless_claimed(valid, seen, now)
+}
+
+/// The same for somebody who asks for it now, whoever is to provision otherwise.
+pub fn on_request(valid: &Valid, seen: &Seen, now: Timestamp) -> Provisioning {
+    if valid.provisioned || any_member(&seen.nodes) {
+        return Provisioning::Done;
+    }
+    unless_claimed(valid, seen, now)
+}
+
+fn unless_claimed(valid: &Valid, seen: &Seen, now: Timestamp) -> Provisioning {
     let silent = silent(valid, seen);
     if !silent.is_empty() {
         return Provisioning::NodesSilent { silent };
@@ -106,10 +118,22 @@ fn silent(valid: &Valid, seen: &Seen) -> Vec<String> {
     expected.iter().filter_map(unheard).collect()
 }
 
-/// Claim, then provision on node 0. The numbers are the server's own configuration.
-pub(super) fn steps(valid: &Valid, seen: &Seen, now: Timestamp) -> Vec<Step> {
+/// How to provision. What is left out is as the server's own configuration says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// How many partitions.
+    pub partitions: Option<u16>,
+    /// Replication of logs and partitions.
+    pub replication: Option<String>,
+    /// Where logs are kept.
+    pub log_provider: Option<String>,
+}
+
+/// Claim, then provision on node 0; `None` where there is no node.
+pub fn claim_and_provision(valid: &Valid, seen: &Seen, numbers: Numbers, now: Timestamp) -> Option<(Claim, Provision)> {
+    let Numbers { partitions, replication, log_provider } = numbers;
     let expected = node_addresses(&valid.name, valid.replicas, &seen.operator.dns_suffix);
-    let Some(node) = expected.first().cloned() else { return Vec::new() };
+    let node = expected.first().cloned()?;
     let claim = Claim {
         cluster: valid.name.clone(),
         uid: valid.uid.clone(),
@@ -122,9 +146,15 @@ pub(super) fn steps(valid: &Valid, seen: &Seen, now: Timestamp) -> Vec<Step> {
         uid: valid.uid.clone(),
         node,
         expected,
-        partitions: None,
-        replication: None,
-        log_provider: None,
+        partitions,
+        replication,
+        log_provider,
     };
-    vec![Step::Claim(claim), Step::Provision(provision)]
+    Some((claim, provision))
+}
+
+/// The steps of the controller: the numbers are the server's own configuration.
+pub(super) fn steps(valid: &Valid, seen: &Seen, now: Timestamp) -> Vec<Step> {
+    let both = claim_and_provision(valid, seen, Numbers::default(), now);
+    both.into_iter().flat_map(|(claim, provision)| [Step::Claim(claim), Step::Provision(provision)]).collect()
 }
