@@ -1,0 +1,41 @@
+//! What has to be asked of Restate.
+//!
+//! Stage in the flow: plan, for the poller. Invariant: at rest nothing is asked. Not for when to ask.
+
+use super::history::surplus;
+use super::seen::Demand;
+use super::survey::{Fate, Routing, Survey, Target};
+use super::validate::Spec;
+use super::version::Version;
+
+/// What a living object needs to know.
+pub(super) fn demand(survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) -> Demand {
+    let wanted = target.version.filter(|version| !version.deleting);
+    let unsettled = wanted.is_some_and(|version| needs_routing(survey, version));
+    let serves = wanted.is_some_and(|version| survey.routing(version) == Routing::Routed);
+    let others = survey.versions.iter().filter(|version| target.version != Some(*version));
+    let drains =
+        others.filter(|version| matches!(survey.fate(version, spec.drain_delay), Fate::Drains { .. }));
+    // A version that is routed to while its successor is not up cannot change but by what we do ourselves.
+    let drains = drains.filter(|version| serves || !is_routed(survey, version)).count();
+    let trims = surplus(survey, spec, target).iter().any(|version| version.replicas == 0);
+    let usage = drains > 0;
+    Demand { admin: Some(spec.admin.clone()), registry: unsettled || usage || trims, usage }
+}
+
+fn needs_routing(survey: &Survey<'_>, version: &Version) -> bool {
+    if let Some(rejection) = survey.rejection(version) {
+        let asked = survey.knowledge.registry.is_some_and(|reading| reading.asked_at > rejection.at);
+        return version.desired > 0 && !asked;
+    }
+    match survey.routing(version) {
+        Routing::Routed => false,
+        // Pods that are not there yet need no answer; it is asked for when the first of them may be registered.
+        Routing::Unregistered { .. } => version.available > 0,
+        Routing::Unverified | Routing::Missing | Routing::Elsewhere | Routing::Foreign(_) => true,
+    }
+}
+
+fn is_routed(survey: &Survey<'_>, version: &Version) -> bool {
+    survey.id(version).is_some_and(|id| !survey.knowledge.routed(&id).is_empty())
+}

@@ -1,0 +1,75 @@
+//! A plan while it is being put together.
+//!
+//! Stage in the flow: plan. Invariant: steps keep their order; of all that is waited for, the first thing said is
+//! what people read and the earliest moment is when we look again. Not for deciding.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use restate_crd::condition::Reason;
+
+use super::version::Version;
+use crate::{EventKind, LookAgain, Note, Outcome, Plan, Step};
+
+/// A plan while it is being put together.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) steps: Vec<Step>,
+    waiting: Option<Reason>,
+    at: Option<Timestamp>,
+}
+
+impl Draft {
+    pub(super) fn push(&mut self, step: Step) {
+        self.steps.push(step);
+    }
+
+    /// Beside the main path: its failure does not stop the steps after it.
+    pub(super) fn aside(&mut self, step: Step) {
+        self.steps.push(Step::Aside(Box::new(step)));
+    }
+
+    pub(super) fn annotate<const N: usize>(&mut self, version: &Version, pairs: [(&str, Option<String>); N]) {
+        let annotations: BTreeMap<_, _> = pairs.map(|(key, value)| (key.to_owned(), value)).into();
+        let (object, uid) = (version.reference(), version.uid.clone());
+        self.push(Step::Annotate { object, uid, annotations });
+    }
+
+    pub(super) fn scale(&mut self, version: &Version, replicas: i32) {
+        self.push(Step::Scale { object: version.reference(), uid: version.uid.clone(), replicas });
+    }
+
+    pub(super) fn note(
+        &mut self,
+        kind: EventKind,
+        reason: &'static str,
+        action: &'static str,
+        message: String,
+    ) {
+        self.push(Step::Note(Note { kind, reason, action, message }));
+    }
+
+    /// Something is waited for.
+    pub(super) fn wait(&mut self, reason: Reason) {
+        self.waiting.get_or_insert(reason);
+    }
+
+    /// Something is waited for until this moment.
+    pub(super) fn wait_until(&mut self, reason: Reason, at: Timestamp) {
+        self.wait(reason);
+        self.at = Some(self.at.map_or(at, |other| other.min(at)));
+    }
+
+    /// The finished plan; `asks` where the poller has been asked for something.
+    pub(super) fn finish(self, asks: bool, now: Timestamp) -> Plan {
+        let ahead = self.at.filter(|at| *at > now);
+        let look_again = match (ahead, asks) {
+            (Some(at), _) => LookAgain::At(at),
+            (None, true) => LookAgain::OnSnapshot,
+            (None, false) => LookAgain::OnChange,
+        };
+        let waiting = self.waiting.or(asks.then_some(Reason::UsageUnknown));
+        let outcome = waiting.map_or(Outcome::Settled, |on| Outcome::Waiting { on: on.into(), look_again });
+        Plan { steps: self.steps, outcome }
+    }
+}

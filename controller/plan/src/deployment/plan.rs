@@ -1,0 +1,81 @@
+//! The decision about one RestateDeployment: what kind of case it is, and the parts of the plan in their order.
+//!
+//! Stage in the flow: plan. Invariants: the same world gives the same plan; executing a plan leads to a world in
+//! which nothing is planned. What can fail without harm to others stands beside the main path or at its end:
+//! registration comes last, because pods that cannot be registered must not keep old versions from going.
+
+use jiff::Timestamp;
+use restate_crd::RestateDeployment;
+
+use super::draft::Draft;
+use super::seen::{ClusterSeen, Decision, Demand, Finalizer, Seen};
+use super::survey::Survey;
+use super::validate::{Spec, Valid, validate};
+use super::{check, delete, demand, history, retire, rollout, status, target, upkeep};
+use crate::Admin;
+
+/// Annotation that makes the controller leave an object and what belongs to it alone.
+pub const RECONCILE: &str = "restate.dev/reconcile";
+/// Its only value with a meaning, so that a slip does not stop anything.
+pub const DISABLED: &str = "disabled";
+
+/// Decides what is to be done and said about one RestateDeployment.
+pub fn decide(seen: &Seen, now: Timestamp) -> Decision {
+    let survey = Survey::of(seen, now);
+    let valid = validate(&seen.object, &seen.dns_suffix);
+    let decision = if seen.object.metadata.deletion_timestamp.is_some() {
+        delete::decide(&survey, valid.as_ref())
+    } else if is_paused(&seen.object) {
+        at_rest(status::paused(&survey))
+    } else {
+        match valid {
+            Err(error) => at_rest(status::invalid(&survey, &error)),
+            Ok(Valid::Held(held)) => at_rest(status::held(&survey, held)),
+            Ok(Valid::Spec(_)) if seen.cluster == ClusterSeen::Absent => at_rest(status::no_cluster(&survey)),
+            Ok(Valid::Spec(spec)) => act(&survey, &spec),
+        }
+    };
+    debug_assert_eq!(check::violations(&survey, &decision), Vec::<String>::new());
+    decision
+}
+
+/// The Restate that an object registers with, if it can be told.
+pub fn admin(object: &RestateDeployment, dns_suffix: &str) -> Option<Admin> {
+    target::admin(&object.spec.restate.register, dns_suffix).ok().flatten()
+}
+
+/// Whether people asked to leave the object alone.
+pub fn is_paused(object: &RestateDeployment) -> bool {
+    object.metadata.annotations.iter().flatten().any(|(key, value)| key == RECONCILE && value == DISABLED)
+}
+
+fn at_rest(status: restate_crd::RestateDeploymentStatus) -> Decision {
+    let demand = Demand::default();
+    Decision {
+        plan: Draft::default().finish(false, Timestamp::MIN),
+        status,
+        demand,
+        finalizer: Finalizer::Keep,
+    }
+}
+
+fn act(survey: &Survey<'_>, spec: &Spec) -> Decision {
+    let target = survey.target(spec);
+    let mut draft = Draft::default();
+    if !survey.seen.namespace_terminating {
+        rollout::prepare(&mut draft, survey, spec, &target);
+        upkeep::services(&mut draft, survey, spec, &target);
+    }
+    upkeep::autoscalers(&mut draft, survey, spec, &target);
+    retire::others(&mut draft, survey, spec, &target);
+    upkeep::labels(&mut draft, survey);
+    upkeep::stable_service(&mut draft, survey, spec, &target);
+    history::trim(&mut draft, survey, spec, &target);
+    if !survey.seen.namespace_terminating {
+        rollout::register(&mut draft, survey, spec, &target);
+    }
+    let demand = demand::demand(survey, spec, &target);
+    let status = status::active(survey, spec, &target);
+    let plan = draft.finish(demand.registry, survey.now);
+    Decision { plan, status, demand, finalizer: Finalizer::Keep }
+}

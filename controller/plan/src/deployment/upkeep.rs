@@ -1,0 +1,125 @@
+//! What every version has beside its pods: its Service, the label that says whether it is the routed one, and the
+//! autoscaler while it drains.
+//!
+//! Stage in the flow: plan. Invariants: an object of somebody else is never touched; nothing is applied that is so
+//! already; labels follow what Restate was seen to route, not what we wish. Not for replica counts.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Service;
+use kube_core::Resource;
+use restate_crd::condition::Reason;
+use restate_crd::label::LATEST;
+
+use super::draft::Draft;
+use super::survey::{Fate, Routing, Survey, Target};
+use super::usage::Usage;
+use super::validate::Spec;
+use super::version::{Version, found};
+use super::{autoscaler, metadata, rollout, service};
+use crate::applied::{apply_unless_same, is_applied};
+use crate::{Manager, ObjectRef, Step, Uid};
+
+/// The Service of each version that may be called.
+pub(super) fn services(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) {
+    for version in survey.versions.iter().filter(|version| !version.deleting) {
+        let wanted = target.version == Some(version);
+        if !wanted && version.is_retired() {
+            continue;
+        }
+        let desired = service::version_service(spec, version);
+        match (found(&survey.seen.services, &version.name), version.service(&survey.seen.services)) {
+            (None, _) => draft.push(Step::Create(Box::new(desired.into()))),
+            (Some(_), None) => draft.wait(Reason::NameTaken),
+            (Some(_), Some(observed)) if is_applied(&desired.spec, &observed.spec) => {}
+            (Some(_), Some(_)) => draft.push(Step::Apply(Manager::Operator, Box::new(desired.into()))),
+        }
+    }
+}
+
+/// The labels that say which version is routed to, once a fresh answer says so.
+pub(super) fn labels(draft: &mut Draft, survey: &Survey<'_>) {
+    if survey.knowledge.registry.is_none() {
+        return;
+    }
+    for version in survey.versions.iter().filter(|version| !version.deleting) {
+        let routed = survey.id(version).is_some_and(|id| !survey.knowledge.routed(&id).is_empty());
+        if let Some(value) = label_change(routed, version.labelled_latest.as_deref()) {
+            draft.aside(label(version.reference(), version.uid.clone(), value));
+        }
+        let Some(observed) = version.service(&survey.seen.services) else { continue };
+        let Some(uid) = observed.metadata.uid.clone().map(Uid) else { continue };
+        if let Some(value) = label_change(routed, metadata::label(&observed.metadata, LATEST)) {
+            let object = ObjectRef::of::<Service>(Some(&version.namespace), &version.name);
+            draft.aside(label(object, uid, value));
+        }
+    }
+}
+
+/// Nothing is written on versions that never were routed to.
+fn label_change(routed: bool, labelled: Option<&str>) -> Option<&'static str> {
+    match (routed, labelled) {
+        (true, Some("true")) | (false, None | Some("false")) => None,
+        (true, _) => Some("true"),
+        (false, Some(_)) => Some("false"),
+    }
+}
+
+fn label(object: ObjectRef, uid: Uid, value: &str) -> Step {
+    let labels = BTreeMap::from([(LATEST.to_owned(), Some(value.to_owned()))]);
+    Step::Label { object, uid, labels }
+}
+
+/// An autoscaler for each version that drains, and for no other.
+pub(super) fn autoscalers(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) {
+    for version in
+        survey.versions.iter().filter(|version| target.version != Some(*version) && !version.deleting)
+    {
+        match (&spec.autoscaling, survey.fate(version, spec.drain_delay)) {
+            (Some(autoscaling), Fate::Drains { usage, .. })
+                if version.desired > 0 && may_drain(survey, version, usage) =>
+            {
+                let desired = autoscaler::autoscaler(spec, autoscaling, version);
+                let observed = version.autoscaler(&survey.seen.autoscalers, &spec.uid);
+                let taken = observed.is_none() && found(&survey.seen.autoscalers, &version.name).is_some();
+                if let Some(step) = apply_unless_same(desired, observed).filter(|_| !taken) {
+                    draft.aside(step);
+                }
+            }
+            // While nothing is known, what is there stays.
+            (Some(_), Fate::Drains { usage: Usage::Unknown, .. }) => {}
+            (Some(_) | None, Fate::Drains { .. } | Fate::Rests | Fate::Abandoned) => {
+                if let Some(step) = rollout::without_autoscaler(survey, spec, version) {
+                    draft.aside(step);
+                }
+            }
+        }
+    }
+}
+
+/// A version that is registered and that Restate was seen not to route to.
+fn may_drain(survey: &Survey<'_>, version: &Version, usage: Usage) -> bool {
+    let registered = survey.id(version).is_some();
+    match usage {
+        Usage::Active { routed, .. } => registered && routed == 0,
+        Usage::Idle { .. } => registered,
+        Usage::Unknown => false,
+    }
+}
+
+/// The Service of a fixed name, once the wanted version is the routed one.
+pub(super) fn stable_service(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) {
+    let (Some(name), Some(version)) = (&spec.stable_service, target.version) else { return };
+    if survey.routing(version) != Routing::Routed {
+        return;
+    }
+    let desired = service::stable_service(spec, name, version);
+    match found(&survey.seen.services, name) {
+        None => draft.aside(Step::Create(Box::new(desired.into()))),
+        Some(observed) if !metadata::is_controlled_by(observed.meta(), &spec.uid) => {
+            draft.wait(Reason::NameTaken)
+        }
+        Some(observed) if is_applied(&desired.spec, &observed.spec) => {}
+        Some(_) => draft.aside(Step::Apply(Manager::Operator, Box::new(desired.into()))),
+    }
+}
