@@ -10,6 +10,7 @@
 pub mod audit;
 pub mod authn;
 pub mod authz;
+pub mod certificates;
 mod delegated;
 #[cfg(test)]
 mod rig;
@@ -20,11 +21,25 @@ pub mod shutdown;
 pub mod tls;
 pub mod user;
 
-// What the API side is made of: a kind is a descriptor and a small trait.
+// The API side: a kind is a descriptor and a small trait.
+pub mod api;
+pub mod discovery;
+pub mod encoded;
+pub mod list;
+pub mod negotiate;
 pub mod request_info;
+pub mod resource;
 pub mod selector;
 pub mod status;
+pub mod store;
+pub mod version;
+pub mod watch;
+pub mod write;
 
 mod query;
+mod render;
+mod table;
+#[cfg(test)]
+mod testing;
 
 pub use apiserver_kind as kind;

@@ -1,7 +1,7 @@
 //! One constructor per refusal, in apimachinery's words.
 
 use super::{Cause, Details, FieldError, Reason, Status};
-use crate::{request_info::RequestInfo, user::User};
+use crate::request_info::RequestInfo;
 
 /// The object that a refusal is about: the resource's plural, and a name unless a collection is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,24 +49,6 @@ impl Status {
     /// 403, for a reason of our own.
     pub fn forbidden(object: Named<'_>, why: impl std::fmt::Display) -> Self {
         Self::about(Reason::Forbidden, object, format!("{} is forbidden: {why}", object.printed()))
-    }
-
-    /// 403, in the words of kube-apiserver; `why` is what the authorizer said (Z9).
-    pub fn denied(info: &RequestInfo, user: &User, why: &str) -> Self {
-        let RequestInfo { verb, path, group, namespace, .. } = info;
-        let name = &user.name;
-        let tail = if why.is_empty() { String::new() } else { format!(": {why}") };
-        if !info.is_resource_request {
-            let message = format!("forbidden: User {name:?} cannot {verb} path {path:?}{tail}");
-            return Self { details: Some(Box::default()), ..Self::new(Reason::Forbidden, message) };
-        }
-        let place = match namespace {
-            Some(namespace) => format!("in the namespace {namespace:?}"),
-            None => "at the cluster scope".to_owned(),
-        };
-        let resource = info.printed_resource();
-        let asked = format!("User {name:?} cannot {verb} resource {resource:?} in API group {group:?} {place}{tail}");
-        Self::forbidden(info.into(), asked)
     }
 
     /// 404: no such object.

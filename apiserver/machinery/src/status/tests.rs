@@ -1,5 +1,4 @@
 use super::*;
-use crate::{request_info::RequestInfo, user::User};
 use rstest::rstest;
 
 const BOOK: Named<'_> = Named { group: "demo.example", resource: "books", name: "b1" };
@@ -32,18 +31,6 @@ fn json(status: &Status) -> String {
 #[case::r13("too-large-version", Status::too_large_resource_version(9, 5))]
 fn e_statuses_are_those_of_apimachinery(#[case] name: &str, #[case] status: Status) {
     insta::assert_snapshot!(name, json(&status));
-}
-
-#[rstest]
-#[case("GET", "/apis/demo.example/v1/namespaces/shop/books/b1/pages",
-    r#"books.demo.example "b1" is forbidden: User "eve" cannot get resource "books/pages" in API group "demo.example" in the namespace "shop": no"#)]
-#[case("GET", "/apis/demo.example/v1/books",
-    r#"books.demo.example is forbidden: User "eve" cannot list resource "books" in API group "demo.example" at the cluster scope: no"#)]
-#[case("GET", "/metrics", r#"forbidden: User "eve" cannot get path "/metrics": no"#)]
-fn z9_refusals_read_as_those_of_kube_apiserver(#[case] method: &str, #[case] uri: &str, #[case] message: &str) {
-    let info = RequestInfo::of(&method.parse().unwrap(), &uri.parse().unwrap());
-    let status = Status::denied(&info, &User::named("eve"), "no");
-    assert_eq!((status.message.as_str(), status.code().as_u16()), (message, 403));
 }
 
 #[test]

@@ -1,0 +1,94 @@
+//! Puts kinds together to one API: routes and documents from descriptors, and a handler for each verb.
+//!
+//! Invariant: no handler without a declaration, no declaration without a handler; whatever does not fit is found when
+//! the API is assembled, not when somebody asks.
+
+mod builder;
+mod dispatch;
+mod mount;
+mod respond;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use apiserver_kind::Descriptor;
+use axum::{Router, extract::Request};
+
+pub use builder::{Builder, Error};
+
+use crate::{
+    discovery::{self, Document},
+    resource::{Namespaces, SubAccess},
+    serve::KnownResource,
+};
+use mount::Mount;
+
+/// An assembled API.
+#[derive(Clone)]
+pub struct Api(Arc<Assembled>);
+
+pub(crate) struct Assembled {
+    group: &'static str,
+    version: &'static str,
+    mounts: Vec<Mount>,
+    documents: Documents,
+    access: Option<Arc<dyn SubAccess>>,
+    namespaces: Option<Arc<dyn Namespaces>>,
+}
+
+/// Everything that is answered without looking at any kind.
+struct Documents {
+    aggregated: Document,
+    groups: Document,
+    group: Document,
+    resources: Document,
+}
+
+impl Documents {
+    fn of(group: &str, version: &str, descriptors: &[Descriptor]) -> Self {
+        let plain = |json| Document::new(json, "application/json");
+        Self {
+            aggregated: Document::new(
+                discovery::aggregated(group, version, descriptors),
+                discovery::AGGREGATED_TYPE,
+            ),
+            groups: plain(discovery::group_list(group, version)),
+            group: plain(discovery::group(group, version)),
+            resources: plain(discovery::resource_list(group, version, descriptors)),
+        }
+    }
+}
+
+impl Api {
+    /// Begins an API of one group and version.
+    pub fn builder(group: &'static str, version: &'static str) -> Builder {
+        Builder::new(group, version)
+    }
+
+    /// The API as a router; it answers every path, unknown ones with a `Status`.
+    pub fn router(&self) -> Router {
+        let assembled = Arc::clone(&self.0);
+        Router::new().fallback(move |request: Request| dispatch::dispatch(Arc::clone(&assembled), request))
+    }
+
+    /// The descriptors, in the order in which the kinds were added.
+    pub fn descriptors(&self) -> Vec<Descriptor> {
+        self.0.mounts.iter().map(|mount| mount.descriptor).collect()
+    }
+
+    /// What is served, for the labels of metrics.
+    pub fn known_resources(&self) -> Vec<KnownResource> {
+        let known = |descriptor: &Descriptor| {
+            let gvk = descriptor.gvk;
+            let of = move |resource| KnownResource {
+                group: gvk.group.to_owned(),
+                version: gvk.version.to_owned(),
+                resource,
+            };
+            descriptor.entries().map(|entry| of(entry.resource)).collect::<Vec<_>>()
+        };
+        self.0.mounts.iter().flat_map(|mount| known(&mount.descriptor)).collect()
+    }
+}

@@ -1,0 +1,122 @@
+//! One function per verb: options in, handler called, answer rendered.
+
+use axum::{body::Body, response::Response};
+use http::{HeaderMap, HeaderName, Request, StatusCode, request::Parts};
+
+use super::mount::{Mount, Reader, SubMount};
+use crate::{
+    list::{ListMeta, ListOptions, Reading, version_of},
+    query::Query,
+    render::Render,
+    resource::{Call, ErasedConnect, Gathered, Namespaces, Wanted},
+    shutdown::Draining,
+    status::Status,
+    watch,
+    write::{self, Target},
+};
+
+pub(super) async fn get(mount: &Mount, call: &Call, request: &Parts) -> Result<Response, Status> {
+    let render = Render::of(&request.headers, &request.uri, mount.shape)?;
+    match &mount.reader {
+        Some(Reader::Stored(stored)) => {
+            let wanted = Wanted { namespace: call.info.namespace.clone(), name: call.info.name.clone() };
+            let version = version_of(&Query::of(&request.uri))?;
+            let object = stored.get(version, (&wanted, &call.warnings)).await?.ok_or_else(|| call.not_found())?;
+            render.object(StatusCode::OK, &object)
+        }
+        Some(Reader::Computed(computed)) => {
+            let object = computed.get(call).await?.ok_or_else(|| call.not_found())?;
+            render.object(StatusCode::OK, &object)
+        }
+        None => Err(Status::no_such_path()),
+    }
+}
+
+pub(super) async fn list(mount: &Mount, call: &Call, request: &Parts) -> Result<Response, Status> {
+    let reading = reading(mount, call, request)?;
+    match &mount.reader {
+        Some(Reader::Stored(stored)) => stored.list(&reading, &call.warnings).await,
+        Some(Reader::Computed(computed)) => {
+            let gathered = computed.list(call, &reading.options.request()).await?;
+            render_list(&reading.render, gathered)
+        }
+        None => Err(Status::no_such_path()),
+    }
+}
+
+pub(super) async fn watch(mount: &Mount, call: &Call, request: &Parts) -> Result<Response, Status> {
+    let Some(Reader::Stored(stored)) = &mount.reader else { return Err(Status::no_such_path()) };
+    let draining = request.extensions.get::<Draining>().cloned().unwrap_or_else(Draining::never);
+    watch::watch(stored, reading(mount, call, request)?, (call, draining)).await
+}
+
+pub(super) async fn create(
+    mount: &Mount,
+    (call, namespaces): (&Call, Option<&dyn Namespaces>),
+    request: Request<Body>,
+) -> Result<Response, Status> {
+    let Some(creator) = &mount.creator else { return Err(Status::no_such_path()) };
+    let render = Render::of(request.headers(), request.uri(), mount.shape)?;
+    let (draft, options) = write::read(request, (call, Target::Collection), namespaces).await?;
+    render.object(StatusCode::CREATED, &creator.create(call, draft, &options).await?)
+}
+
+pub(super) async fn get_subresource(
+    sub: &SubMount,
+    call: &Call,
+    request: &Parts,
+) -> Result<Response, Status> {
+    let (Some(reader), Some(shape)) = (&sub.reader, sub.shape) else { return Err(Status::no_such_path()) };
+    let render = Render::of(&request.headers, &request.uri, shape)?;
+    let gathered = reader.get(call).await?;
+    match gathered.items.as_slice() {
+        [one] if !gathered.is_list => render.object(StatusCode::OK, one),
+        _ => render_list(&render, gathered),
+    }
+}
+
+pub(super) async fn create_subresource(
+    sub: &SubMount,
+    (call, namespaces): (&Call, Option<&dyn Namespaces>),
+    request: Request<Body>,
+) -> Result<Response, Status> {
+    let (Some(creator), Some(shape)) = (&sub.creator, sub.shape) else { return Err(Status::no_such_path()) };
+    let render = Render::of(request.headers(), request.uri(), shape)?;
+    let (draft, options) = write::read(request, (call, Target::Subresource), namespaces).await?;
+    render.object(StatusCode::CREATED, &creator.create(call, draft, &options).await?)
+}
+
+pub(super) async fn connect(
+    connection: &dyn ErasedConnect,
+    call: &Call,
+    mut request: Request<Body>,
+) -> Result<Response, Status> {
+    write::refuse_dry_run(request.uri())?;
+    strip_identity(request.headers_mut());
+    connection.connect(call, request).await
+}
+
+fn reading(mount: &Mount, call: &Call, request: &Parts) -> Result<Reading, Status> {
+    Ok(Reading {
+        options: ListOptions::of(&Query::of(&request.uri), &call.info, &mount.descriptor)?,
+        render: Render::of(&request.headers, &request.uri, mount.shape)?,
+    })
+}
+
+fn render_list(render: &Render, gathered: Gathered) -> Result<Response, Status> {
+    let meta = ListMeta { resume: gathered.resume, ..ListMeta::at(gathered.version) };
+    render.list(&meta, gathered.items.iter())
+}
+
+/// Takes out everything that tells who asks, and how they proved it (A13).
+fn strip_identity(headers: &mut HeaderMap) {
+    let tells = |name: &HeaderName| {
+        let name = name.as_str();
+        matches!(name, "authorization" | "proxy-authorization" | "cookie")
+            || ["x-remote-", "impersonate-", "x-forwarded-"].iter().any(|prefix| name.starts_with(prefix))
+    };
+    let telling: Vec<HeaderName> = headers.keys().filter(|name| tells(name)).cloned().collect();
+    for name in telling {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,215 @@
+//! Reading from a store: which state may answer, and which part of it (R12, R13).
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::response::Response;
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::{
+    ListMeta, Reading, VersionMatch,
+    options::{ListOptions, Version},
+    resume::Token,
+};
+use crate::{
+    encoded::Encoded,
+    resource::{ErasedSource, Wanted},
+    serve::warnings::Warnings,
+    status::Status,
+    store::{Feed, State},
+};
+
+/// How long a request waits for a version, or for the first look, before it is told to come again.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// So many states are kept for lists that somebody has begun to read in portions.
+const KEPT_STATES: usize = 8;
+
+/// A resource that is read from a store.
+pub(crate) struct Stored {
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) source: Arc<dyn ErasedSource>,
+    /// States of lists in portions, oldest first.
+    pub(crate) kept: Mutex<VecDeque<Arc<State>>>,
+}
+
+/// The state that answers a request for this version; asks the source to look first where that is needed.
+pub(crate) async fn state_for(
+    stored: &Stored,
+    (version, version_match): (Version, Option<VersionMatch>),
+    (wanted, warnings): (&Wanted, &Warnings),
+) -> Result<Arc<State>, Status> {
+    let state = match version {
+        Version::Any => match stored.feed.state() {
+            Some(state) => state,
+            None => freshest(stored, wanted, warnings).await?,
+        },
+        Version::Freshest => freshest(stored, wanted, warnings).await?,
+        Version::At(version) if version_match == Some(VersionMatch::Exact) => stored.exactly(version)?,
+        Version::At(version) => not_older_than(stored, version, wanted).await?,
+    };
+    if let Some(warning) = stored.feed.warning() {
+        warnings.add(warning);
+    }
+    Ok(state)
+}
+
+/// Asks the source to look now. Where it cannot, what was last seen is shown, with a warning.
+async fn freshest(stored: &Stored, wanted: &Wanted, warnings: &Warnings) -> Result<Arc<State>, Status> {
+    let looked = stored.source.fresh(wanted).await;
+    match (looked, stored.feed.state()) {
+        (Ok(()), Some(state)) => Ok(state),
+        (Ok(()), None) => first(&stored.feed).await,
+        (Err(status), Some(state)) => {
+            warnings.add(format!("what is shown may be out of date: {status}"));
+            Ok(state)
+        }
+        (Err(status), None) => Err(status),
+    }
+}
+
+/// Waits for the first publication.
+async fn first(feed: &Feed) -> Result<Arc<State>, Status> {
+    let mut bell = feed.bell();
+    let published = async {
+        loop {
+            bell.mark_unchanged();
+            if let Some(state) = feed.state() {
+                return state;
+            }
+            if bell.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let none = |_| Status::unavailable("nothing has been observed yet").retry_after(1);
+    timeout(PATIENCE, published).await.map_err(none)
+}
+
+/// Another replica's version says when somebody looked: to be not older, look afresh and pass it (W4).
+async fn not_older_than(stored: &Stored, version: u64, wanted: &Wanted) -> Result<Arc<State>, Status> {
+    let Stored { feed, source, .. } = stored;
+    if let Some(state) = feed.state().filter(|state| feed.clock.is_own(version) && state.version >= version) {
+        return Ok(state);
+    }
+    if !feed.clock.is_own(version) && !feed.clock.is_ahead(version, Timestamp::now()) {
+        source.fresh(wanted).await?;
+        first(feed).await?;
+        feed.pass(version, Timestamp::now());
+        return first(feed).await;
+    }
+    reached(feed, version).await
+}
+
+/// Waits until a version of our own is reached.
+pub(crate) async fn reached(feed: &Feed, version: u64) -> Result<Arc<State>, Status> {
+    let mut bell = feed.bell();
+    let published = async {
+        loop {
+            bell.mark_unchanged();
+            if let Some(state) = feed.state().filter(|state| state.version >= version) {
+                return state;
+            }
+            if bell.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let current = || feed.state().map_or(0, |state| state.version);
+    timeout(PATIENCE, published).await.map_err(|_| Status::too_large_resource_version(version, current()))
+}
+
+impl Stored {
+    pub(crate) fn new(feed: Arc<Feed>, source: Arc<dyn ErasedSource>) -> Self {
+        Self { feed, source, kept: Mutex::default() }
+    }
+
+    /// One object.
+    pub(crate) async fn get(
+        &self,
+        version: Version,
+        (wanted, warnings): (&Wanted, &Warnings),
+    ) -> Result<Option<Arc<Encoded>>, Status> {
+        let state = state_for(self, (version, None), (wanted, warnings)).await?;
+        let key = (wanted.namespace.as_deref().unwrap_or_default(), wanted.name.as_deref().unwrap_or_default());
+        Ok(state.get(key).cloned())
+    }
+
+    /// A list, or a portion of it.
+    pub(crate) async fn list(&self, reading: &Reading, warnings: &Warnings) -> Result<Response, Status> {
+        let Reading { options, render } = reading;
+        let selection = &options.selection;
+        let token = options.resume.as_deref().map(|text| Token::decode(text, selection)).transpose()?;
+        let state = match &token {
+            Some(token) => self.kept_state(token, options)?,
+            None => {
+                let wanted = Wanted::of(selection);
+                state_for(self, (options.version, options.version_match), (&wanted, warnings)).await?
+            }
+        };
+        let items = state.within(selection.namespace.as_deref());
+        let start = token.map_or(0, |token| {
+            items.partition_point(|item| item.key() <= (token.after.0.as_str(), token.after.1.as_str()))
+        });
+        let rest: Vec<&Encoded> =
+            items[start..].iter().map(AsRef::as_ref).filter(|item| selection.matches(item)).collect();
+        // A cached list may ignore its limit, as the watch cache of kube-apiserver does.
+        let limit = if options.version == Version::Any && options.resume.is_none() { 0 } else { options.limit };
+        let page = if limit == 0 { rest.len() } else { rest.len().min(limit) };
+        let meta = self.meta(&state, &rest, (page, options));
+        render.list(&meta, rest[..page].iter().copied())
+    }
+
+    fn meta(&self, state: &Arc<State>, rest: &[&Encoded], (page, options): (usize, &ListOptions)) -> ListMeta {
+        let meta = ListMeta::at(state.version);
+        if page == rest.len() {
+            return meta;
+        }
+        self.keep(state);
+        let after = rest[page.saturating_sub(1)].key();
+        let token = Token::new(state.version, after, &options.selection);
+        let remaining = options.selection.is_everything().then_some(rest.len() - page);
+        ListMeta { resume: Some(token.encode()), remaining_item_count: remaining, ..meta }
+    }
+
+    fn keep(&self, state: &Arc<State>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.iter().any(|old| old.version == state.version) {
+            return;
+        }
+        kept.push_back(Arc::clone(state));
+        if kept.len() > KEPT_STATES {
+            kept.pop_front();
+        }
+    }
+
+    fn held(&self, version: u64) -> Option<Arc<State>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.feed.state();
+        kept.iter().cloned().chain(current).find(|state| state.version == version)
+    }
+
+    fn exactly(&self, version: u64) -> Result<Arc<State>, Status> {
+        let gone = || Status::expired(format!("The resourceVersion for the provided list is too old: {version}"));
+        self.held(version).ok_or_else(gone)
+    }
+
+    /// The state that a portion continues. If it is gone, 410 with a token that goes on in the present one (E6).
+    fn kept_state(&self, token: &Token, options: &ListOptions) -> Result<Arc<State>, Status> {
+        if token.version == 0 {
+            return self.feed.state().ok_or_else(|| Status::unavailable("nothing has been observed yet"));
+        }
+        self.held(token.version).ok_or_else(|| {
+            let (namespace, name) = &token.after;
+            let fresh = Token::new(0, (namespace, name), &options.selection);
+            let message = "The provided continue parameter is too old to display a consistent list result. You can \
+                           start a new list without the continue parameter, or use the continue token in this \
+                           response to retrieve the remainder of the results, which may then be inconsistent with \
+                           those already received.";
+            Status { resume: Some(fresh.encode()), ..Status::expired(message) }
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! The log behind a lock, with a bell: publishing, and waiting for more.
+
+use std::{
+    cmp::Ordering,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use apiserver_kind::Kind;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::log::{Change, Log, State};
+use crate::{
+    encoded::{Encoded, Error, fingerprint},
+    version::Clock,
+};
+
+#[derive(Debug)]
+pub(crate) struct Feed {
+    pub(crate) clock: Arc<Clock>,
+    selectable: &'static [&'static str],
+    /// Held while a publication is compared and encoded; readers do not need it.
+    publishing: Mutex<()>,
+    log: Mutex<Log>,
+    warning: Mutex<Option<String>>,
+    bell: watch::Sender<u64>,
+}
+
+impl Feed {
+    pub(crate) fn new(clock: Arc<Clock>, selectable: &'static [&'static str]) -> Self {
+        Self::over(Log::new(), clock, selectable)
+    }
+
+    pub(crate) fn over(log: Log, clock: Arc<Clock>, selectable: &'static [&'static str]) -> Self {
+        let bell = watch::Sender::new(0);
+        Self { clock, selectable, publishing: Mutex::default(), log: Mutex::new(log), warning: Mutex::default(), bell }
+    }
+
+    pub(crate) fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn state(&self) -> Option<Arc<State>> {
+        self.log().state().cloned()
+    }
+
+    /// Rings whenever there is more to read.
+    pub(crate) fn bell(&self) -> watch::Receiver<u64> {
+        self.bell.subscribe()
+    }
+
+    pub(crate) fn watchers(&self) -> usize {
+        self.bell.receiver_count()
+    }
+
+    pub(crate) fn warning(&self) -> Option<String> {
+        self.warning.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_warning(&self, warning: Option<String>) {
+        *self.warning.lock().unwrap_or_else(PoisonError::into_inner) = warning;
+    }
+
+    pub(crate) fn publish<K: Kind>(&self, objects: Vec<K>, now: Timestamp) -> Result<(), Error> {
+        let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.state();
+        let stamps = Stamps { clock: &self.clock, now, selectable: self.selectable };
+        let (changes, state) = match old {
+            None => (Vec::new(), stamps.first(objects)?),
+            Some(old) => stamps.next(&old, objects)?,
+        };
+        self.advance(changes, state);
+        Ok(())
+    }
+
+    /// Issues a version above `version` for an unchanged state.
+    pub(crate) fn pass(&self, version: u64, now: Timestamp) {
+        let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(state) = self.state().filter(|state| state.version < version) else { return };
+        let stamp = self.clock.stamp(now);
+        let state = State { version: stamp, ..State::clone(&state) };
+        self.advance(vec![Change::new(stamp, None, None)], state);
+    }
+
+    fn advance(&self, changes: Vec<Change>, state: State) {
+        let mut log = self.log();
+        log.advance(changes, state);
+        self.bell.send_replace(log.position());
+    }
+}
+
+fn key<K: Kind>(object: &K) -> (&str, &str) {
+    let metadata = object.metadata();
+    (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
+}
+
+/// Sorted by key; of several with one key the last one counts.
+fn in_order<K: Kind>(mut objects: Vec<K>) -> Vec<K> {
+    objects.reverse();
+    objects.sort_by(|one, other| key(one).cmp(&key(other)));
+    objects.dedup_by(|later, first| key(later) == key(first));
+    objects
+}
+
+/// Finds what changed, and stamps it.
+struct Stamps<'a> {
+    clock: &'a Clock,
+    now: Timestamp,
+    selectable: &'static [&'static str],
+}
+
+impl Stamps<'_> {
+    fn first<K: Kind>(&self, objects: Vec<K>) -> Result<State, Error> {
+        let version = self.clock.stamp(self.now);
+        let encoded = |object: K| Encoded::of(&object, self.selectable, version).map(Arc::new);
+        let items = in_order(objects).into_iter().map(encoded).collect::<Result<_, _>>()?;
+        Ok(State { version, items })
+    }
+
+    fn next<K: Kind>(&self, old: &State, objects: Vec<K>) -> Result<(Vec<Change>, State), Error> {
+        let mut changes = Vec::new();
+        let mut items = Vec::with_capacity(objects.len());
+        let mut left = old.items.iter().peekable();
+        for object in in_order(objects) {
+            while let Some(gone) = left.next_if(|item| item.key() < key(&object)) {
+                changes.push(self.deleted(gone));
+            }
+            let before = left.next_if(|item| item.key().cmp(&key(&object)) == Ordering::Equal);
+            let (item, change) = self.compared(&object, before)?;
+            changes.extend(change);
+            items.push(item);
+        }
+        changes.extend(left.map(|gone| self.deleted(gone)));
+        let version = changes.last().map_or(old.version, |change| change.version);
+        Ok((changes, State { version, items }))
+    }
+
+    fn compared<K: Kind>(
+        &self,
+        object: &K,
+        before: Option<&Arc<Encoded>>,
+    ) -> Result<(Arc<Encoded>, Option<Change>), Error> {
+        let fingerprint = fingerprint(object)?;
+        if let Some(same) = before.filter(|before| before.fingerprint == fingerprint) {
+            return Ok((self.looked_at_again(object, same)?, None));
+        }
+        let version = self.clock.stamp(self.now);
+        let item = Arc::new(Encoded::with_fingerprint(object, self.selectable, (version, fingerprint))?);
+        let change = Change::new(version, before.cloned(), Some(Arc::clone(&item)));
+        Ok((item, Some(change)))
+    }
+
+    /// The same content: the same bytes, unless it tells when it was looked at.
+    fn looked_at_again<K: Kind>(&self, object: &K, same: &Arc<Encoded>) -> Result<Arc<Encoded>, Error> {
+        if matches!(object.settled(), std::borrow::Cow::Borrowed(_)) {
+            return Ok(Arc::clone(same));
+        }
+        let unchanged = (same.version, same.fingerprint);
+        Encoded::with_fingerprint(object, self.selectable, unchanged).map(Arc::new)
+    }
+
+    fn deleted(&self, gone: &Arc<Encoded>) -> Change {
+        Change::new(self.clock.stamp(self.now), Some(Arc::clone(gone)), None)
+    }
+}

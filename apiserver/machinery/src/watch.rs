@@ -1,0 +1,100 @@
+//! Watches: the changes of a store, one JSON line each, for as long as somebody listens (W1–W15, W21).
+//!
+//! A watch keeps no queue. It holds a position in the store's ring and reads on at its own pace; whoever is so slow
+//! that the ring has moved on is told to list again. Invariant: what a client has seen is the state at some version,
+//! never more, never less.
+
+mod stream;
+
+use std::time::Duration;
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http::{HeaderValue, header};
+
+use crate::{
+    list::{ListOptions, Reading, Stored, Version, VersionMatch, state_for},
+    resource::{Call, Wanted},
+    shutdown::Draining,
+    status::Status,
+    store::Unknown,
+};
+use stream::{Begin, Watching};
+
+/// Without a wish of the client, a watch lasts from one to two times this (W6).
+const LASTS: Duration = Duration::from_secs(1800);
+
+/// Answers a watch.
+pub(crate) async fn watch(
+    stored: &Stored,
+    reading: Reading,
+    (call, draining): (&Call, Draining),
+) -> Result<Response, Status> {
+    let begin = match begin(stored, &reading.options, call).await? {
+        Ok(begin) => begin,
+        Err(status) => return Ok(response(Body::from(error_line(&status)))),
+    };
+    let lasts = reading.options.timeout.filter(|wish| !wish.is_zero()).unwrap_or_else(some_time);
+    let watching = Watching::new(stored, reading, begin).until(lasts, draining);
+    Ok(response(Body::from_stream(watching.into_stream())))
+}
+
+/// Where a watch begins; the inner refusal is for clients that expect it as an event, since only then they list again.
+async fn begin(stored: &Stored, options: &ListOptions, call: &Call) -> Result<Result<Begin, Status>, Status> {
+    let initial = match (options.send_initial_events, options.version) {
+        (Some(wish), _) => wish,
+        (None, Version::At(_)) => false,
+        (None, Version::Freshest | Version::Any) => true,
+    };
+    if let (false, Version::At(version)) = (initial, options.version) {
+        return after(stored, version).await;
+    }
+    let wanted = Wanted::of(&options.selection);
+    let version = (options.version, Some(VersionMatch::NotOlderThan));
+    state_for(stored, version, (&wanted, &call.warnings)).await?;
+    let log = stored.feed.log();
+    let Some(state) = log.state().cloned() else { return Err(Status::unavailable("nothing has been observed yet")) };
+    let position = log.position();
+    Ok(Ok(if initial {
+        Begin::State { state, position, marked: options.send_initial_events == Some(true) }
+    } else {
+        Begin::After { position }
+    }))
+}
+
+/// A version of our own that we still know, or have not reached; everybody else's is too old (W4).
+async fn after(stored: &Stored, version: u64) -> Result<Result<Begin, Status>, Status> {
+    let known = || if stored.feed.clock.is_own(version) { stored.feed.log().after(version) } else { Err(Unknown::Expired) };
+    match known() {
+        Ok(position) => Ok(Ok(Begin::After { position })),
+        Err(Unknown::Expired) => Ok(Err(too_old(version))),
+        Err(Unknown::Future) => {
+            crate::list::reached(&stored.feed, version).await?;
+            Ok(known().map(|position| Begin::After { position }).map_err(|_| too_old(version)))
+        }
+    }
+}
+
+fn too_old(version: u64) -> Status {
+    Status::expired(format!("too old resource version: {version}"))
+}
+
+pub(crate) fn error_line(status: &Status) -> Bytes {
+    [b"{\"type\":\"ERROR\",\"object\":".as_slice(), &status.json(), b"}\n"].concat().into()
+}
+
+fn some_time() -> Duration {
+    // The bits of a random identifier are as good a share as any.
+    let [first, ..] = *uuid::Uuid::new_v4().as_bytes();
+    LASTS + LASTS.mul_f64(f64::from(first) / 256.0)
+}
+
+fn response(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests;
