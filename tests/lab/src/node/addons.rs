@@ -27,10 +27,7 @@ pub(super) async fn apply(node: &Node) -> Result<()> {
 
 /// Waits until pods can be made, found by name, and given volumes.
 pub(super) async fn wait(site: &Site, node: &Node) -> Result<()> {
-    let node_name = format!("node/{NODE_NAME}");
-    let ready =
-        || async { node.kubectl(["wait", "--for=condition=Ready", &node_name, "--timeout=5s"]).run().await };
-    answers(site, &[Component::Kubelet, Component::KubeApiserver, Component::Containerd], ready).await?;
+    node_is_ready(site, node).await?;
     let rolled_out = || async {
         let status = ["rollout", "status", "deployment/coredns", "--namespace=kube-system", "--timeout=5s"];
         node.kubectl(status).run().await
@@ -39,4 +36,12 @@ pub(super) async fn wait(site: &Site, node: &Node) -> Result<()> {
         .await?;
     site.daemon(Component::LocalPathProvisioner).still_runs()?;
     Ok(())
+}
+
+/// Waits until the node takes pods.
+pub(super) async fn node_is_ready(site: &Site, node: &Node) -> Result<()> {
+    let name = format!("node/{NODE_NAME}");
+    let ready =
+        || async { node.kubectl(["wait", "--for=condition=Ready", &name, "--timeout=5s"]).run().await };
+    answers(site, &[Component::Kubelet, Component::KubeApiserver, Component::Containerd], ready).await
 }

@@ -53,12 +53,28 @@ pub(super) async fn up(context: &Context, tools: &Tools) -> Result<Node> {
     Ok(node)
 }
 
-/// Starts one component that is stopped, by the running lab's own programs.
+/// Starts one component that is stopped, by the running lab's own programs, and waits until it answers.
 pub(super) async fn start_one(context: &Context, component: Component) -> Result<()> {
     let record = Record::read(&context.state).context("no lab runs: `cargo lab up` starts one")?;
     let site = site(context, &record)?;
     ensure(&site, component).await?;
-    Ok(())
+    let node = Node::of(&site);
+    match component {
+        Component::Etcd | Component::KubeApiserver => apiserver_answers(&site, &node).await,
+        Component::Containerd => containerd_answers(&site, &node).await,
+        Component::Kubelet => addons::node_is_ready(&site, &node).await,
+        Component::KubeControllerManager
+        | Component::KubeScheduler
+        | Component::KubeProxy
+        | Component::LocalPathProvisioner
+        | Component::Kwok => stays(&site, component).await,
+    }
+}
+
+/// A component that nobody asks anything: one that cannot run says so at once.
+async fn stays(site: &Site, component: Component) -> Result<()> {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    Ok(site.daemon(component).still_runs()?)
 }
 
 /// The site of a lab that is there.
@@ -130,8 +146,7 @@ async fn control_plane(site: &Site, node: &Node) -> Result<usize> {
     for component in [Component::Etcd, Component::KubeApiserver] {
         started += usize::from(ensure(site, component).await?);
     }
-    let ready = || async { node.kubectl(["get", "--raw=/readyz"]).run().await };
-    answers(site, &[Component::KubeApiserver, Component::Etcd], ready).await?;
+    apiserver_answers(site, node).await?;
     for component in [Component::KubeControllerManager, Component::KubeScheduler] {
         started += usize::from(ensure(site, component).await?);
     }
@@ -140,15 +155,22 @@ async fn control_plane(site: &Site, node: &Node) -> Result<usize> {
 
 async fn runtime(context: &Context, site: &Site, node: &Node) -> Result<usize> {
     let started = ensure(site, Component::Containerd).await?;
-    let version = || async {
-        match node.ctr(["version"]) {
-            Ok(ctr) => ctr.run().await,
-            Err(_) => Ok(()),
-        }
-    };
-    answers(site, &[Component::Containerd], version).await?;
+    containerd_answers(site, node).await?;
     base_images::ensure(context, node).await?;
     Ok(usize::from(started))
+}
+
+async fn apiserver_answers(site: &Site, node: &Node) -> Result<()> {
+    let ready = || async { node.kubectl(["get", "--raw=/readyz"]).run().await };
+    answers(site, &[Component::KubeApiserver, Component::Etcd], ready).await
+}
+
+async fn containerd_answers(site: &Site, node: &Node) -> Result<()> {
+    answers(site, &[Component::Containerd], || containerd_version(node)).await
+}
+
+async fn containerd_version(node: &Node) -> Result<()> {
+    Ok(node.ctr(["version"])?.run().await?)
 }
 
 /// Starts a component unless it runs as wanted; says whether it did.
@@ -160,15 +182,24 @@ pub(super) async fn ensure(site: &Site, component: Component) -> Result<bool> {
         Presence::Ended | Presence::Absent => {}
     }
     for port in ports(site, component) {
-        free(component, port)?;
+        free(component, port).await?;
     }
     daemon.start(&wanted)?;
     Ok(true)
 }
 
-/// Whoever has the port would otherwise be found in a component's log only.
-fn free(component: Component, port: u16) -> Result<()> {
-    TcpListener::bind(("0.0.0.0", port)).map(drop).with_context(|| {
+/// Whoever has the port would otherwise be found in a component's log only. The kernel may need a moment to take a
+/// port back from a component that has just ended.
+async fn free(component: Component, port: u16) -> Result<()> {
+    let mut bound = TcpListener::bind(("0.0.0.0", port));
+    for _ in 0..15 {
+        if bound.is_ok() {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+        bound = TcpListener::bind(("0.0.0.0", port));
+    }
+    bound.map(drop).with_context(|| {
         format!(
             "port {port} of {component} is in use by another program (`ss -ltnp sport = :{port}` shows which). \
              End it, or choose other ports: `cargo lab up --help`"

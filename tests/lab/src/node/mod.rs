@@ -122,6 +122,11 @@ impl Node {
         self.containerd.is_some()
     }
 
+    /// The socket of the node's own containerd; none on an existing cluster.
+    pub fn containerd(&self) -> Option<&Path> {
+        self.containerd.as_deref()
+    }
+
     /// A kubectl command: `node.kubectl(["get", "pods"]).text().await`.
     pub fn kubectl<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Invocation {
         self.program("kubectl", arguments).env("KUBECONFIG", &self.kubeconfig)

@@ -1,11 +1,15 @@
 //! Which process a number means. A process id alone is reused; together with the boot and the moment of its start
 //! it names one process for ever. No signal is sent by number: a descriptor of the process is opened first, then
-//! its identity is compared, then the signal goes to the descriptor.
+//! its identity is compared, then the signal goes to the descriptor. The descriptor also says when the last thread
+//! has ended: the state in `/proc` says so of the first one only, while others may still hold a port.
 
-use std::{path::PathBuf, time::Duration};
+use std::{os::fd::OwnedFd, path::PathBuf, time::Duration};
 
 use procfs::{process::Process, sys::kernel::random::boot_id};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
@@ -26,10 +30,7 @@ const LOOK: Duration = Duration::from_millis(50);
 impl Identity {
     /// The process that has this id now; none if there is none or it has ended.
     pub fn of(pid: i32) -> Option<Self> {
-        let stat = Process::new(pid).ok()?.stat().ok()?;
-        let is_running = !matches!(stat.state, 'Z' | 'X' | 'x');
-        let boot = boot_id().ok()?;
-        is_running.then(|| Self { pid, started: stat.starttime, boot })
+        Self::opened(pid).map(|(identity, _)| identity)
     }
 
     /// This process.
@@ -44,9 +45,8 @@ impl Identity {
 
     /// Sends a signal to this process and no other; false if it has ended.
     pub fn signal(&self, signal: Signal) -> bool {
-        let Some(pid) = Pid::from_raw(self.pid) else { return false };
-        let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
-        self.is_running() && pidfd_send_signal(descriptor, signal).is_ok()
+        let opened = Self::opened(self.pid).filter(|(found, _)| found == self);
+        opened.is_some_and(|(_, descriptor)| pidfd_send_signal(descriptor, signal).is_ok())
     }
 
     /// Waits until it has ended; false if it has not within the time.
@@ -68,6 +68,17 @@ impl Identity {
             self.signal(Signal::KILL);
             self.ends_within(Duration::from_secs(5)).await;
         }
+    }
+
+    /// The running process that has this id, and a descriptor of the very same.
+    fn opened(pid: i32) -> Option<(Self, OwnedFd)> {
+        let descriptor = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+        let started = Process::new(pid).ok()?.stat().ok()?.starttime;
+        let boot = boot_id().ok()?;
+        // Asked last: a process that runs now is the one whose start was just read.
+        let mut asked = [PollFd::new(&descriptor, PollFlags::IN)];
+        let has_ended = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).ok()? > 0;
+        (!has_ended).then_some((Self { pid, started, boot }, descriptor))
     }
 }
 
