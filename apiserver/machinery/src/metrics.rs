@@ -50,6 +50,7 @@ struct Families {
     certificate_expiry: Histogram,
     handshake_errors: Counter,
     audit_dropped: Counter,
+    serving_expiry: Gauge,
 }
 
 #[derive(Debug)]
@@ -175,6 +176,11 @@ impl Metrics {
         self.0.handshake_errors.inc();
     }
 
+    /// The certificate that is served from now on expires then.
+    pub fn serving_certificate(&self, expires: jiff::Timestamp) {
+        self.0.serving_expiry.set(expires.as_second());
+    }
+
     /// A line of the audit log could not be written in time.
     pub fn audit_dropped(&self) {
         self.0.audit_dropped.inc();
@@ -248,6 +254,7 @@ impl Families {
             certificate_expiry: lifetimes(),
             handshake_errors: Counter::default(),
             audit_dropped: Counter::default(),
+            serving_expiry: Gauge::default(),
         }
     }
 
@@ -290,6 +297,8 @@ impl Families {
         let expiry = &self.certificate_expiry;
         all.add("apiserver_client_certificate_expiration_seconds", "Life left in client certificates.", expiry);
         all.add("apiserver_tls_handshake_errors", "Handshakes that failed.", &self.handshake_errors);
+        let expiry = &self.serving_expiry;
+        all.add("apiserver_serving_certificate_expiration_timestamp_seconds", "End of the certificate.", expiry);
         all.add("apiserver_audit_dropped", "Audit lines that were not written in time.", &self.audit_dropped);
     }
 }

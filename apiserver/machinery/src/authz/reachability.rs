@@ -71,7 +71,9 @@ mod tests {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let reachability = Reachability::default();
-        [0, 20, 40].map(|second| reachability.saw_at(false, at(second)));
+        for second in [0, 20, 40] {
+            reachability.saw_at(false, at(second));
+        }
         assert!(reachability.verdict_at(at(100)).is_ok(), "nobody asks any more");
         reachability.saw_at(false, at(101));
         assert!(reachability.verdict_at(at(101)).is_ok(), "a new series has begun");

@@ -178,6 +178,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
+/// From when until when a certificate is valid.
+pub(crate) fn validity_of(certificate: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), Error> {
+    validity(certificate).map(|valid| (valid.from, valid.until))
+}
+
 fn validity(certificate: &CertificateDer<'_>) -> Result<Validity, Error> {
     let parsed = parse(certificate)?;
     let valid = parsed.validity();
