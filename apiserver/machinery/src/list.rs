@@ -16,7 +16,7 @@ use crate::render::Render;
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ListMeta {
-    resource_version: String,
+    pub(crate) resource_version: String,
     #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
     pub(crate) resume: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::{body::Body, response::Response};
 use futures::future::{BoxFuture, FutureExt};
-use http::{Request, StatusCode};
+use http::Request;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;

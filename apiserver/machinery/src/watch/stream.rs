@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{FutureExt, Stream, future::BoxFuture, stream::unfold};
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::unfold};
 use tokio::{
     sync::watch,
     time::{Instant, Sleep, sleep, sleep_until},
@@ -104,7 +104,7 @@ impl Watching {
     }
 
     pub(super) fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-        unfold(self, |mut watching| async move { watching.next().await.map(|line| (Ok(line), watching)) })
+        unfold(self, |mut watching| async move { watching.next().await.map(|line| (Ok(line), watching)) }).fuse()
     }
 
     async fn next(&mut self) -> Option<Bytes> {

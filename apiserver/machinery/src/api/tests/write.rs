@@ -84,7 +84,7 @@ async fn c2_names_are_generated() {
 #[rstest]
 #[case::json("application/json", r#"{"metadata":{"name":"n"},"spec":{"pages":1}}"#, 201)]
 #[case::absent("", r#"{"metadata":{"name":"n"},"spec":{"pages":1}}"#, 201)]
-#[case::yaml("application/yaml", "metadata: {name: n}\nspec:\n  pages: 1\n", 201)]
+#[case::yaml("application/yaml", "metadata: {name: novel}\nspec:\n  pages: 1\n", 201)]
 #[case::protobuf("application/vnd.kubernetes.protobuf", "k8s", 415)]
 #[case::cbor("application/cbor", "k8s", 415)]
 #[tokio::test]
