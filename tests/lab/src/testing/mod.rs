@@ -1,27 +1,278 @@
 //! `cargo lab test` and `cargo lab bench`: which suites run, in which order, with which budget.
+//!
+//! What is quick and what fails most often comes first. A layer that fails does not stop the next one: one run shows
+//! everything.
 
-use std::process::ExitCode;
+mod borders;
+mod dependencies;
+mod e2e;
+mod program;
+mod tally;
 
-use crate::{Context, Result};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::ValueEnum;
+use strum::IntoEnumIterator;
+use tokio::process::Command;
+
+use self::tally::Tally;
+use crate::{
+    Context, Result,
+    args::Kubernetes,
+    claim::Claim,
+    demo, images,
+    images::workspace,
+    node,
+    tools::Tools,
+};
 
 /// Options of `cargo lab test`.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct TestArgs {
+    /// Only these layers; those of the default tier if not given
+    pub layers: Vec<Layer>,
     /// Also what takes long: soak, matrices, several Kubernetes minors
     #[arg(long)]
     pub all: bool,
+    /// Only tests whose name contains this
+    #[arg(long, value_name = "NAME")]
+    pub filter: Option<String>,
 }
 
 /// Options of `cargo lab bench`.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct BenchArgs {}
-
-/// `cargo lab test`.
-pub async fn run(_context: &Context, _arguments: TestArgs) -> Result<ExitCode> {
-    anyhow::bail!("the tests do not exist yet")
+pub struct BenchArgs {
+    /// Everything goes to the benchmark as it is
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<String>,
 }
 
-/// `cargo lab bench`.
-pub async fn bench(_context: &Context, _arguments: BenchArgs) -> Result<ExitCode> {
-    anyhow::bail!("the benchmarks do not exist yet")
+/// A kind of tests, in the order in which they run.
+#[derive(
+    Clone, Copy, Debug, Eq, PartialEq, ValueEnum, strum::Display, strum::EnumIter, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Layer {
+    /// Is the code formatted?
+    Format,
+    /// Do the crates keep to their borders?
+    Borders,
+    /// Are licences and packages allowed?
+    Dependencies,
+    /// Does clippy agree?
+    Lint,
+    /// Are generated files what the types say?
+    Drift,
+    /// Unit and property tests of all crates
+    Unit,
+    /// Does Helm find fault with the charts?
+    Charts,
+    /// Do the docs build? (with --all)
+    Docs,
+    /// Tests on a real cluster
+    E2e,
+    /// The same on the oldest Kubernetes (with --all)
+    Oldest,
+}
+
+impl Layer {
+    /// What CONTRIBUTING promises, on two cores with dependencies built.
+    fn budget(self) -> Duration {
+        Duration::from_mins(match self {
+            Self::Format | Self::Borders | Self::Dependencies | Self::Drift | Self::Charts => 2,
+            Self::Lint | Self::Docs => 5,
+            Self::Unit => 5,
+            Self::E2e | Self::Oldest => 15,
+        })
+    }
+
+    fn is_default(self) -> bool {
+        !matches!(self, Self::Docs | Self::Oldest)
+    }
+
+    /// Does a name select among its tests?
+    fn has_tests(self) -> bool {
+        matches!(self, Self::Unit | Self::E2e | Self::Oldest)
+    }
+}
+
+impl TestArgs {
+    /// The layers of this run.
+    fn chosen(&self, kubernetes: Kubernetes, ours: bool) -> Vec<Layer> {
+        if !self.layers.is_empty() {
+            return Layer::iter().filter(|layer| self.layers.contains(layer)).collect();
+        }
+        let another = ours && kubernetes != Kubernetes::V1_34;
+        let chosen = |layer: &Layer| match layer {
+            Layer::Oldest => self.all && another,
+            layer => self.all || layer.is_default(),
+        };
+        Layer::iter().filter(chosen).filter(|layer| self.filter.is_none() || layer.has_tests()).collect()
+    }
+
+    /// The arguments for test programs themselves.
+    fn select(&self, command: &mut Command) {
+        command.arg("--");
+        command.args(&self.filter);
+        if self.all {
+            command.arg("--include-ignored");
+        }
+    }
+}
+
+/// How one layer went.
+struct Ended {
+    layer: Layer,
+    tally: Tally,
+    time: Duration,
+}
+
+/// `cargo lab test`.
+pub async fn run(context: &Context, arguments: TestArgs) -> Result<ExitCode> {
+    let ours = context.options.kubeconfig.is_none();
+    let mut ended = Vec::new();
+    for layer in arguments.chosen(context.options.kubernetes, ours) {
+        context.progress.say(format_args!("── {layer}"));
+        let since = Instant::now();
+        let tally = match run_layer(context, layer, &arguments).await {
+            Ok(tally) => tally,
+            Err(error) => {
+                eprintln!("\nerror: {layer}: {error:#}");
+                Tally::of_check(false)
+            }
+        };
+        ended.push(Ended { layer, tally, time: since.elapsed() });
+    }
+    println!("\n{}", summary(&ended));
+    let mut total = Tally::default();
+    ended.iter().for_each(|ended| total += ended.tally);
+    println!("{total}");
+    Ok(if total.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `cargo lab bench`: never part of a test run.
+pub async fn bench(context: &Context, arguments: BenchArgs) -> Result<ExitCode> {
+    let _claim = Claim::take(context, "cargo lab bench").await?;
+    let tools = Tools::ensure(context).await?;
+    let node = node::up(context, &tools).await?;
+    let images = images::ensure(context, &node).await?;
+    demo::chart::install(context, &node, &images).await?;
+    let mut command = program::cargo(context, &["bench", "--locked", "-p", "restate-tests", "--"]);
+    e2e::describe(&mut command, &node, &images);
+    let (name, value) = Claim::for_children();
+    let status = command.args(arguments.arguments).env(name, value).status().await?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn run_layer(context: &Context, layer: Layer, arguments: &TestArgs) -> Result<Tally> {
+    let cargo = |arguments: &[&str]| program::cargo(context, arguments);
+    match layer {
+        Layer::Format => program::check(cargo(&["fmt", "--all", "--check"])).await,
+        Layer::Borders => Ok(listed(&borders::check(context).await?)),
+        Layer::Dependencies => Ok(listed(&dependencies::check()?)),
+        Layer::Lint => {
+            let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"];
+            program::check(cargo(&clippy)).await
+        }
+        Layer::Drift => drift(context).await,
+        Layer::Unit => {
+            let tests = ["test", "--workspace", "--exclude", "restate-tests", "--locked", "--no-fail-fast"];
+            let mut command = cargo(&tests);
+            arguments.select(&mut command);
+            program::tests(command).await
+        }
+        Layer::Charts => charts(context).await,
+        Layer::Docs => {
+            let mut command = cargo(&["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
+            command.env("RUSTDOCFLAGS", "-D warnings");
+            program::check(command).await
+        }
+        Layer::E2e => e2e::run(context, arguments).await,
+        Layer::Oldest => e2e::run_on_the_oldest(context, arguments).await,
+    }
+}
+
+/// Each finding is printed; one or many, the check has failed.
+fn listed(findings: &[String]) -> Tally {
+    findings.iter().for_each(|finding| println!("  {finding}"));
+    Tally::of_check(findings.is_empty())
+}
+
+async fn drift(context: &Context) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for package in ["restate-crd", "restate-apiservice"] {
+        let generate = ["run", "--quiet", "--locked", "-p", package, "--bin", "generate", "--", "--check"];
+        tally += program::check(program::cargo(context, &generate)).await?;
+    }
+    Ok(tally)
+}
+
+async fn charts(context: &Context) -> Result<Tally> {
+    let tools = Tools::ensure(context).await?;
+    let mut tally = Tally::default();
+    for chart in ["restate-operator", "restate-operator-crds"] {
+        let mut helm = Command::new(tools.path("helm"));
+        helm.args(["lint", "--strict"]).arg(workspace().join("charts").join(chart));
+        tally += program::check(helm).await?;
+    }
+    Ok(tally)
+}
+
+fn summary(ended: &[Ended]) -> String {
+    let mut table = format!("{:<14}{:>8}{:>8}{:>8}{:>9}", "LAYER", "PASSED", "FAILED", "SKIPPED", "TIME");
+    for Ended { layer, tally, time } in ended {
+        let Tally { passed, failed, skipped } = tally;
+        let late = if *time > layer.budget() { format!("  over {} min", layer.budget().as_secs() / 60) } else { String::new() };
+        let name: &str = layer.into();
+        table += &format!("\n{name:<14}{passed:>8}{failed:>8}{skipped:>8}{:>7} s{late}", time.as_secs());
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(arguments: &TestArgs) -> Vec<&'static str> {
+        arguments.chosen(Kubernetes::V1_36, true).into_iter().map(Into::into).collect()
+    }
+
+    #[test]
+    fn the_default_tier_is_what_ci_runs() {
+        let default = ["format", "borders", "dependencies", "lint", "drift", "unit", "charts", "e2e"];
+        assert_eq!(names(&TestArgs::default()), default);
+    }
+
+    #[test]
+    fn all_adds_the_oldest_kubernetes_where_the_lab_can_run_it() {
+        let all = TestArgs { all: true, ..TestArgs::default() };
+        assert_eq!(names(&all).len(), Layer::iter().count());
+        assert!(!all.chosen(Kubernetes::V1_34, true).contains(&Layer::Oldest));
+        assert!(!all.chosen(Kubernetes::V1_36, false).contains(&Layer::Oldest));
+    }
+
+    #[test]
+    fn a_filter_leaves_the_layers_that_have_tests() {
+        let filtered = TestArgs { filter: Some("demo".to_owned()), ..TestArgs::default() };
+        assert_eq!(names(&filtered), ["unit", "e2e"]);
+    }
+
+    #[test]
+    fn layers_can_be_named_and_keep_their_order() {
+        let named = TestArgs { layers: vec![Layer::Unit, Layer::Format], ..TestArgs::default() };
+        assert_eq!(names(&named), ["format", "unit"]);
+    }
+
+    #[test]
+    fn a_layer_over_its_budget_is_marked() {
+        let ended = |layer, seconds| Ended { layer, tally: Tally::of_check(true), time: Duration::from_secs(seconds) };
+        insta::assert_snapshot!(summary(&[ended(Layer::Format, 3), ended(Layer::Unit, 301)]), @r"
+        LAYER           PASSED  FAILED SKIPPED     TIME
+        format               1       0       0      3 s
+        unit                 1       0       0    301 s  over 5 min
+        ");
+    }
 }
