@@ -40,3 +40,10 @@ pub use target::{endpoint, is_forbidden_address};
 pub use usage::{MAX_AGE, Usage};
 pub use validate::{Autoscaling, DeletionTerms, Error, Held, Spec, Template, Valid, validate};
 pub use version::{ABANDON, DEREGISTERING, REJECTED, Rejection, Stamp, Version};
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod world;

@@ -1,0 +1,559 @@
+//! Whole stories, told by what is written and what is left.
+
+use restate_crd::deployment::VersionState;
+use restate_crd::{ConditionType, RestateDeployment};
+use rstest::rstest;
+
+use super::world::{Crash, World, at, template};
+use super::*;
+use crate::{LookAgain, Outcome, Step};
+
+/// Passes with fresh answers, until nothing is planned or ten have gone by.
+fn roll(world: &mut World) {
+    for _ in 0..10 {
+        world.run_pods();
+        world.poll();
+        if world.pass(Crash::Never).plan.steps.is_empty() {
+            return;
+        }
+    }
+}
+
+fn rolled(version: u8) -> World {
+    let mut world = World::new();
+    world.deploy(version);
+    roll(&mut world);
+    world
+}
+
+fn state(world: &World, version: u8) -> Option<VersionState> {
+    let name = world.set(version)?.metadata.name.clone()?;
+    views(&world.seen(), world.now).into_iter().find(|view| view.name == name).map(|view| view.state)
+}
+
+fn ready(world: &World) -> bool {
+    world.object.status.as_ref().is_some_and(|status| status.conditions.holds(ConditionType::Ready))
+}
+
+fn reason(world: &World, kind: ConditionType) -> String {
+    let status = world.object.status.clone().unwrap();
+    status.conditions.get(kind).unwrap().reason.clone().unwrap()
+}
+
+fn desired(world: &World, version: u8) -> i32 {
+    world.set(version).unwrap().spec.as_ref().unwrap().replicas.unwrap()
+}
+
+fn annotated(world: &World, version: u8, key: &str) -> Option<String> {
+    world.set(version).unwrap().metadata.annotations.clone().unwrap().get(key).cloned()
+}
+
+#[test]
+fn a_first_version_is_made_registered_verified_and_then_ready() {
+    let mut world = World::new();
+    let first = world.pass(Crash::Never);
+    assert!(matches!(first.plan.outcome, Outcome::Waiting { on: "PodsNotReady", look_again: LookAgain::OnChange }));
+    assert!(!first.demand.registry, "nothing is asked before a pod can be registered");
+    roll(&mut world);
+    let expected =
+        ["create ReplicaSet", "create Service", "register force=false", r#"label ReplicaSet Some("true")"#, r#"label Service Some("true")"#];
+    assert_eq!(world.log, expected);
+    assert!(ready(&world));
+    assert_eq!(world.decide().plan.outcome, Outcome::Settled);
+    assert_eq!(world.decide().demand, Demand { admin: admin(&world.object, "cluster.local"), registry: false, usage: false });
+}
+
+#[test]
+fn ready_waits_for_an_answer_that_was_asked_after_the_registration() {
+    let mut world = World::new();
+    world.poll();
+    for _ in 0..3 {
+        world.pass(Crash::Never);
+        world.run_pods();
+    }
+    assert_eq!(world.log.last().unwrap(), "register force=false");
+    let decision = world.pass(Crash::Never);
+    assert!(decision.plan.steps.is_empty() && decision.demand.registry && !ready(&world));
+    world.poll();
+    world.pass(Crash::Never);
+    assert!(ready(&world));
+}
+
+#[test]
+fn a_version_is_registered_at_its_first_available_pod() {
+    let mut world = World::new();
+    world.pass(Crash::Never);
+    world.pass(Crash::Never);
+    world.sets[0].status.get_or_insert_default().available_replicas = Some(1);
+    world.pass(Crash::Never);
+    world.poll();
+    world.pass(Crash::Never);
+    assert!(ready(&world));
+    assert_eq!(reason(&world, ConditionType::Progressing), "PodsNotReady", "one of two pods is still to come");
+}
+
+#[test]
+fn a_superseded_version_goes_in_order_after_its_work_and_its_delay() {
+    let mut world = rolled(0);
+    world.call("a", true);
+    world.deploy(1);
+    roll(&mut world);
+    assert!(ready(&world));
+    assert_eq!((state(&world, 0), state(&world, 1)), (Some(VersionState::Draining), Some(VersionState::Current)));
+    assert!(world.decide().demand.usage);
+
+    world.finish_all();
+    world.log.clear();
+    roll(&mut world);
+    assert_eq!(world.log, ["annotate remove-version-at"]);
+    assert_eq!(state(&world, 0), Some(VersionState::Drained));
+    let Outcome::Waiting { look_again: LookAgain::At(until), .. } = world.decide().plan.outcome else { panic!() };
+
+    world.now = until;
+    let early = world.decide();
+    assert!(early.plan.steps.is_empty(), "the answers are older than the stamp: {early:?}");
+    world.log.clear();
+    roll(&mut world);
+    assert_eq!(world.log, ["annotate deregistering", "deregister dp_3", "annotate -deployment-id -deregistering -registered-at", "scale 0"]);
+    assert_eq!(state(&world, 0), Some(VersionState::Retired));
+    assert_eq!(world.decide().plan.outcome, Outcome::Settled);
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
+#[test]
+fn new_activity_clears_the_stamp_and_the_full_delay_runs_again() {
+    let mut world = rolled(0);
+    world.deploy(1);
+    roll(&mut world);
+    let first = annotated(&world, 0, "restate.dev/remove-version-at").unwrap();
+    let id = annotated(&world, 0, "restate.dev/deployment-id").unwrap();
+    world.pinned.insert(id.as_str().into(), 1);
+    roll(&mut world);
+    assert_eq!(annotated(&world, 0, "restate.dev/remove-version-at"), None);
+    world.finish_all();
+    world.tick(400);
+    roll(&mut world);
+    let second = annotated(&world, 0, "restate.dev/remove-version-at").unwrap();
+    assert!(second > first);
+    assert_eq!(desired(&world, 0), 2);
+}
+
+#[rstest]
+#[case::clean(false, false)]
+#[case::pinned_to_old(true, false)]
+#[case::pinned_to_new(false, true)]
+fn a_rollback_reuses_the_pods_and_moves_routing(#[case] on_old: bool, #[case] on_new: bool) {
+    let mut world = rolled(0);
+    if on_old {
+        world.call("a", true);
+    }
+    let old = world.set(0).unwrap().metadata.uid.clone();
+    world.deploy(1);
+    roll(&mut world);
+    if on_new {
+        world.call("a", true);
+    }
+    world.log.clear();
+    world.deploy(0);
+    roll(&mut world);
+    assert!(world.log.contains(&"register force=true".to_owned()), "{:?}", world.log);
+    assert!(ready(&world));
+    assert_eq!(world.set(0).unwrap().metadata.uid, old);
+    assert_eq!(annotated(&world, 0, "restate.dev/remove-version-at"), None, "op#179");
+    let expected = if on_new { VersionState::Draining } else { VersionState::Drained };
+    assert_eq!((state(&world, 0), state(&world, 1)), (Some(VersionState::Current), Some(expected)));
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
+#[test]
+fn a_rollback_to_a_retired_version_registers_it_anew() {
+    let mut world = rolled(0);
+    world.deploy(1);
+    world.settle().unwrap();
+    assert_eq!(state(&world, 0), Some(VersionState::Retired));
+    world.log.clear();
+    world.deploy(0);
+    roll(&mut world);
+    assert_eq!(world.log[..3], ["annotate -deregistering -remove-version-at", "scale 2", "register force=false"]);
+    assert!(ready(&world));
+}
+
+#[test]
+fn history_beyond_the_limit_goes_the_oldest_first() {
+    let mut world = rolled(0);
+    for version in [1, 2] {
+        world.deploy(version);
+        world.settle().unwrap();
+    }
+    assert!(world.set(0).is_none());
+    assert_eq!(state(&world, 1), Some(VersionState::Retired));
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
+#[test]
+fn versions_are_kept_per_service() {
+    let mut world = rolled(2); // a and b
+    world.deploy(1); // a
+    world.settle().unwrap();
+    assert_eq!(state(&world, 2), Some(VersionState::Current), "b is still routed to it");
+    assert_eq!(desired(&world, 2), 2);
+    world.deploy(3); // b
+    world.settle().unwrap();
+    assert_eq!(state(&world, 2), Some(VersionState::Retired));
+    assert_eq!(state(&world, 1), Some(VersionState::Current), "a is still routed to it");
+}
+
+#[test]
+fn a_rejected_version_is_not_retried_goes_to_zero_and_leaves_the_old_one() {
+    let mut world = rolled(0);
+    world.refuses = true;
+    world.deploy(1);
+    roll(&mut world);
+    world.tick(60);
+    roll(&mut world);
+    roll(&mut world);
+    assert_eq!(reason(&world, ConditionType::Stalled), "RegistrationRejected");
+    assert_eq!((state(&world, 0), state(&world, 1)), (Some(VersionState::Current), Some(VersionState::Rejected)));
+    assert_eq!((desired(&world, 0), desired(&world, 1)), (2, 0));
+    let attempts = world.log.iter().filter(|line| line.starts_with("register")).count();
+    assert_eq!(attempts, 2, "the first version, and once the second: {:?}", world.log);
+    assert!(!world.decide().demand.registry);
+
+    world.refuses = false;
+    world.edit(|object| object.spec.restate.breaking = Some(true));
+    roll(&mut world);
+    assert!(ready(&world));
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
+#[test]
+fn somebody_elses_registration_is_not_fought() {
+    let mut world = rolled(0);
+    world.register_at("http://elsewhere:9080/", &["a"], true);
+    world.edit(|object| object.spec.replicas = 3);
+    world.snapshot = None; // a controller that has just started
+    world.object.status = None;
+    world.log.clear();
+    roll(&mut world);
+    assert_eq!(reason(&world, ConditionType::Ready), "ForeignDeployment");
+    assert!(!world.log.iter().any(|line| line.starts_with("register")), "{:?}", world.log);
+    assert_eq!(desired(&world, 0), 3);
+}
+
+#[test]
+fn an_endpoint_that_restate_knows_already_is_taken_over_without_moving_anything() {
+    let mut world = rolled(0);
+    world.sets.clear();
+    world.services.clear();
+    world.object.status = None;
+    world.log.clear();
+    roll(&mut world);
+    let registrations: Vec<_> = world.log.iter().filter(|line| line.starts_with("register")).collect();
+    assert_eq!(registrations, ["register force=false"]);
+    assert!(ready(&world));
+}
+
+#[test]
+fn a_controller_that_has_just_started_stays_ready_and_asks_at_most_once() {
+    let mut world = rolled(0);
+    world.tick(5);
+    world.snapshot = None;
+    let decision = world.decide();
+    assert!(decision.plan.steps.is_empty());
+    world.poll();
+    assert!(world.decide().plan.steps.is_empty());
+    assert_eq!(world.object.status.as_ref(), Some(&world.decide().status));
+}
+
+#[rstest]
+#[case::down(|world: &mut World| world.restate_up = false)]
+#[case::empty(World::lose_metadata)]
+#[case::restarted(|world: &mut World| { world.restate_up = false; world.snapshot = None; })]
+fn unknown_is_not_zero(#[case] fault: fn(&mut World)) {
+    let mut world = rolled(0);
+    world.deploy(1);
+    roll(&mut world);
+    let stamp = annotated(&world, 0, "restate.dev/remove-version-at");
+    fault(&mut world);
+    world.tick(1000);
+    roll(&mut world);
+    world.tick(1000);
+    roll(&mut world);
+    assert_eq!(desired(&world, 0), 2);
+    assert_eq!(annotated(&world, 0, "restate.dev/remove-version-at"), stamp, "neither cleared nor aged");
+    assert_eq!(state(&world, 0), Some(VersionState::Unknown));
+    assert_eq!(reason(&world, ConditionType::Draining), "UsageUnknown");
+}
+
+#[test]
+fn what_nobody_knows_any_more_can_be_given_up_by_hand() {
+    let mut world = rolled(0);
+    world.deploy(1);
+    roll(&mut world);
+    world.lose_metadata();
+    roll(&mut world);
+    let set = world.sets.iter_mut().find(|set| set.metadata.annotations.iter().flatten().any(|(_, v)| v.contains("greeter:0")));
+    set.unwrap().metadata.annotations.get_or_insert_default().insert(ABANDON.to_owned(), "true".to_owned());
+    roll(&mut world);
+    assert_eq!(desired(&world, 0), 0);
+}
+
+#[test]
+fn a_crash_after_the_call_is_not_taken_for_lost_metadata() {
+    let mut world = rolled(0);
+    world.deploy(1);
+    roll(&mut world);
+    world.tick(400);
+    world.poll();
+    world.pass(Crash::Unrecorded);
+    assert!(world.log.last().unwrap().starts_with("deregister"));
+    world.snapshot = None;
+    world.settle().unwrap();
+    assert_eq!(state(&world, 0), Some(VersionState::Retired));
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
+#[test]
+fn drained_versions_go_although_the_new_one_cannot_start() {
+    let mut world = rolled(0);
+    world.deploy(1);
+    roll(&mut world);
+    world.broken.insert(3);
+    world.deploy(3);
+    world.run_pods();
+    world.tick(400);
+    roll(&mut world);
+    assert_eq!((desired(&world, 0), desired(&world, 1)), (0, 2), "1.8.2");
+}
+
+#[test]
+fn a_version_that_never_was_registered_goes_after_a_short_while() {
+    let mut world = rolled(0);
+    world.broken.insert(1);
+    world.deploy(1);
+    roll(&mut world);
+    world.deploy(2);
+    roll(&mut world);
+    world.tick(31);
+    roll(&mut world);
+    assert_eq!(desired(&world, 1), 0);
+    assert!(ready(&world));
+}
+
+#[test]
+fn versions_found_without_pods_get_a_delay_of_their_own_and_go_one_at_a_time() {
+    let mut world = rolled(0);
+    for version in [1, 2] {
+        world.deploy(version);
+        roll(&mut world);
+    }
+    for set in &mut world.sets {
+        let text = set.metadata.annotations.get_or_insert_default();
+        if !text["restate.dev/pod-template"].contains("greeter:2") {
+            text.insert("restate.dev/remove-version-at".to_owned(), "2026-11-22T11:31:13.310971079+00:00".to_owned());
+            set.spec.get_or_insert_default().replicas = Some(0);
+        }
+    }
+    world.run_pods();
+    world.poll();
+    world.log.clear();
+    world.pass(Crash::Never);
+    assert_eq!(world.log, ["annotate remove-version-at", "annotate remove-version-at"], "their stamps are not relied on");
+    world.tick(400);
+    world.poll();
+    world.log.clear();
+    world.pass(Crash::Never);
+    let gone: Vec<_> = world.log.iter().filter(|line| line.starts_with("deregister")).collect();
+    assert_eq!(gone.len(), 1, "{:?}", world.log);
+    world.settle().unwrap();
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
+fn autoscaled() -> World {
+    let mut world = World::new();
+    world.edit(|object| object.spec.autoscaling = Some(serde_json::json!({"minReplicas": 0, "maxReplicas": 5})));
+    roll(&mut world);
+    world
+}
+
+#[test]
+fn only_a_draining_version_has_an_autoscaler_and_it_goes_before_the_pods() {
+    let mut world = autoscaled();
+    assert!(world.autoscalers.is_empty(), "the current version scales through the scale subresource");
+    world.call("a", true);
+    world.deploy(1);
+    roll(&mut world);
+    let [autoscaler] = world.autoscalers.as_slice() else { panic!("{:?}", world.autoscalers) };
+    let spec = autoscaler.spec.clone().unwrap();
+    assert_eq!(spec.min_replicas, Some(1), "no work without pods");
+    assert_eq!(Some(spec.scale_target_ref.name), world.set(0).unwrap().metadata.name);
+    world.finish_all();
+    world.log.clear();
+    world.settle().unwrap();
+    let deleted = world.log.iter().position(|line| line == "delete HorizontalPodAutoscaler");
+    let zero = world.log.iter().position(|line| line == "scale 0");
+    assert!(deleted.is_some() && deleted < zero, "{:?}", world.log);
+}
+
+#[test]
+fn a_version_that_is_rolled_back_to_loses_its_autoscaler() {
+    let mut world = autoscaled();
+    world.call("a", true);
+    world.deploy(1);
+    roll(&mut world);
+    world.deploy(0);
+    roll(&mut world);
+    let names: Vec<_> = world.autoscalers.iter().map(|it| it.metadata.name.clone()).collect();
+    assert!(!names.contains(&world.set(0).unwrap().metadata.name), "b959691");
+    assert!(ready(&world));
+}
+
+#[test]
+fn pods_return_where_work_waits_for_them() {
+    let mut world = rolled(0);
+    world.call("a", true);
+    world.deploy(1);
+    roll(&mut world);
+    let set = world.sets.iter_mut().find(|set| set.spec.as_ref().unwrap().replicas == Some(2)).unwrap();
+    set.spec.get_or_insert_default().replicas = Some(0);
+    roll(&mut world);
+    assert_eq!((desired(&world, 0), desired(&world, 1)), (2, 2));
+}
+
+#[test]
+fn a_paused_object_is_left_alone_but_can_be_deleted() {
+    let mut world = rolled(0);
+    world.object.metadata.annotations.get_or_insert_default().insert(RECONCILE.to_owned(), DISABLED.to_owned());
+    world.deploy(1);
+    let decision = world.pass(Crash::Never);
+    assert!(decision.plan.steps.is_empty() && world.sets.len() == 1);
+    assert_eq!(reason(&world, ConditionType::Stalled), "Paused");
+    world.delete();
+    world.tick(5);
+    world.settle().unwrap();
+    assert!(world.gone && world.registry.deployments.is_empty());
+}
+
+#[test]
+fn a_deletion_waits_for_work_and_not_for_being_latest() {
+    let mut world = rolled(0);
+    world.call("a", true);
+    world.call("a", false);
+    world.delete();
+    world.tick(5);
+    roll(&mut world);
+    let deletion = world.object.status.clone().unwrap().deletion.unwrap();
+    assert_eq!(deletion.total_pending_invocations, Some(2));
+    assert!(!world.gone);
+    world.finish_all();
+    world.poll();
+    world.pass(Crash::Never);
+    assert!(world.gone && world.registry.deployments.is_empty());
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
+type Change = fn(&mut World);
+
+#[rstest]
+#[case::force(|world: &mut World| world.edit(|object| object.spec.restate.delete_policy = Some(restate_crd::deployment::DeletePolicy::Force)), true)]
+#[case::timeout(|world: &mut World| { world.edit(on_timeout_force); world.tick(3700); }, true)]
+#[case::overdue_is_held(|world: &mut World| world.tick(3700), false)]
+#[case::namespace(|world: &mut World| world.namespace_terminating = true, true)]
+#[case::no_cluster(|world: &mut World| world.cluster = ClusterSeen::Absent, true)]
+fn what_a_deletion_with_work_does(#[case] change: Change, #[case] gone: bool) {
+    let mut world = rolled(0);
+    world.call("a", true);
+    world.delete();
+    change(&mut world);
+    roll(&mut world);
+    assert_eq!(world.gone, gone);
+}
+
+fn on_timeout_force(object: &mut RestateDeployment) {
+    let on_timeout = Some(restate_crd::deployment::OnTimeout::Force);
+    object.spec.restate.drain = Some(restate_crd::deployment::DrainSettings { timeout_seconds: None, on_timeout });
+}
+
+#[test]
+fn a_deletion_without_restate_is_held_and_a_namespace_goes_anyway() {
+    let mut world = rolled(0);
+    world.delete();
+    world.restate_up = false;
+    world.tick(10_000);
+    roll(&mut world);
+    assert!(!world.gone);
+    assert_eq!(reason(&world, ConditionType::Stalled), "DeletionHeld");
+    world.namespace_terminating = true;
+    roll(&mut world);
+    assert!(world.gone);
+}
+
+#[test]
+fn what_never_was_registered_does_not_wait_for_a_restate_that_never_was() {
+    let mut world = World::new();
+    world.restate_up = false;
+    world.pass(Crash::Never);
+    world.delete();
+    roll(&mut world);
+    assert!(!world.gone);
+    world.tick(61);
+    roll(&mut world);
+    assert!(world.gone);
+}
+
+#[test]
+fn an_invalid_change_leaves_everything_as_it_is() {
+    let mut world = rolled(0);
+    world.edit(|object| object.spec.template = serde_json::from_value(template(9)).unwrap());
+    world.edit(|object| object.spec.selector = None);
+    let decision = world.pass(Crash::Never);
+    assert!(decision.plan.steps.is_empty());
+    assert_eq!(reason(&world, ConditionType::Stalled), "SelectorMismatch");
+    assert_eq!(state(&world, 0), Some(VersionState::Current), "it serves as before");
+}
+
+#[test]
+fn a_name_that_is_taken_makes_another_version_name() {
+    let mut world = World::new();
+    let mut taken = world::greeter_set(&world, "u-somebody-else");
+    taken.metadata.owner_references = None;
+    world.sets.push(taken);
+    roll(&mut world);
+    assert_eq!(world.object.status.as_ref().unwrap().collision_count, Some(1));
+    assert!(ready(&world));
+    let again = world.decide();
+    assert_eq!((again.plan.steps, Some(again.status)), (Vec::<Step>::new(), world.object.status.clone()));
+}
+
+#[test]
+fn a_stable_service_follows_routing_and_seizes_nothing() {
+    let mut world = World::new();
+    world.edit(|object| {
+        object.spec.stable_service = Some(restate_crd::deployment::StableService { name: "hello".to_owned() });
+    });
+    roll(&mut world);
+    let selector = |world: &World| {
+        let stable = world.services.iter().find(|it| it.metadata.name.as_deref() == Some("hello"));
+        stable.and_then(|it| it.spec.clone()?.selector?.get("pod-template-hash").cloned())
+    };
+    let first = selector(&world).unwrap();
+    world.deploy(1);
+    roll(&mut world);
+    assert_ne!(selector(&world), Some(first));
+    for service in &mut world.services {
+        service.metadata.owner_references = service.metadata.owner_references.take().filter(|_| service.metadata.name.as_deref() != Some("hello"));
+    }
+    let taken = selector(&world);
+    world.deploy(2);
+    roll(&mut world);
+    assert_eq!(selector(&world), taken, "it belongs to somebody else now");
+    assert!(ready(&world));
+}
+
+#[test]
+fn a_created_version_costs_few_writes() {
+    let world = rolled(0);
+    // Replica set, Service, id, two labels; the rest are status.
+    assert!(world.writes <= 9, "{} {:?}", world.writes, world.log);
+    assert!(world.now > at(0));
+}
