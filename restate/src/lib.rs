@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The only code that speaks to Restate.
+//!
+//! - [`endpoint`]: which Restate, where, with which credentials, and which hosts a manifest may name;
+//! - [`transport`]: the one HTTP client: TLS, resolver, deadlines, bounded bodies;
+//! - [`admin`]: typed calls of the admin API; [`query`]: SQL beside its row types; [`node`]: gRPC of a node;
+//! - [`poller`]: one task per endpoint that asks on behalf of everybody and publishes snapshots.
+//!
+//! Invariant: an answer is complete and of the right shape, or it is an error. Nothing here decides anything.
+
+pub mod admin;
+pub mod endpoint;
+pub mod node;
+pub mod poller;
+pub mod query;
+pub mod transport;
+
+pub use admin::Admin;
+pub use endpoint::{Endpoint, Policy};
+pub use node::Node;
+pub use poller::{Demand, Pollers, Subscription};
+pub use transport::Transport;

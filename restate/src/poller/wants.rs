@@ -1,0 +1,89 @@
+//! Who wants what, right now. Invariant: a poke that arrives while a question is under way is not answered by it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::Demand;
+
+#[derive(Debug, Default)]
+pub(super) struct Wants {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    registry: usize,
+    usage: usize,
+    urgent: Option<Demand>,
+}
+
+/// What is wanted at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Want {
+    /// At the poller's pace.
+    pub(super) standing: Option<Demand>,
+    /// Soon.
+    pub(super) urgent: Option<Demand>,
+}
+
+impl Wants {
+    pub(super) fn hold(&self, demand: Demand) {
+        let mut state = self.state();
+        match demand {
+            Demand::Registry => state.registry += 1,
+            Demand::Usage => state.usage += 1,
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn release(&self, demand: Demand) {
+        let mut state = self.state();
+        match demand {
+            Demand::Registry => state.registry -= 1,
+            Demand::Usage => state.usage -= 1,
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn poke(&self, demand: Demand) {
+        let mut state = self.state();
+        let news = state.urgent < Some(demand);
+        state.urgent = state.urgent.max(Some(demand));
+        drop(state);
+        if news {
+            self.changed.notify_one();
+        }
+    }
+
+    pub(super) fn now(&self) -> Want {
+        let state = self.state();
+        let standing = match (state.registry, state.usage) {
+            (0, 0) => None,
+            (_, 0) => Some(Demand::Registry),
+            (_, _) => Some(Demand::Usage),
+        };
+        Want { standing, urgent: state.urgent }
+    }
+
+    /// A round of this kind starts now: it answers the pokes so far that it covers. Says whether there were any.
+    pub(super) fn answer(&self, round: Demand) -> bool {
+        let mut state = self.state();
+        let covered = state.urgent.is_some_and(|urgent| urgent <= round);
+        if covered {
+            state.urgent = None;
+        }
+        covered
+    }
+
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
