@@ -1,2 +1,100 @@
-//! Placeholder.
-fn main() {}
+//! The aggregated API server of `control.restate.dev`: assembles, serves, stops. No logic.
+
+mod args;
+mod nodes;
+mod resources;
+mod restates;
+mod serving;
+mod world;
+
+use anyhow::Context as _;
+use apiserver_machinery::api::Api;
+use apiserver_machinery::version::Clock;
+use clap::Parser;
+use restate_apiservice::{GROUP, RestateClusterMirror, RestateDeploymentMirror, VERSION};
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use args::{Args, LogFormat};
+use resources::clusters::Clusters;
+use resources::deployments::{Deployments, VersionsOf};
+use resources::invocations::Invocations;
+use resources::provision::{ProvisionOf, Provisioner, Provisions};
+use resources::versions::Versions;
+use restates::Restates;
+use world::World;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    log(&args.report)?;
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let client = kube::Client::try_default().await.context("no way to the Kubernetes API server")?;
+    let shutdown = until_told()?;
+    let world = World::open(&client, &args.place.cluster_dns);
+    let restates = Restates::new(&shutdown)?;
+    let foundation = serving::Foundation::new(&client, &args, &world)?;
+    let api = api(&client, &args, &world, &restates, &foundation)?;
+    foundation.serve(&api, shutdown).await
+}
+
+fn log(report: &args::Report) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&report.log_filter).context("RUST_LOG is no log filter")?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    match report.log_format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+    Ok(())
+}
+
+/// Cancelled at SIGTERM or SIGINT.
+fn until_told() -> anyhow::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let told = token.clone();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        told.cancel();
+    });
+    Ok(token)
+}
+
+/// The kinds and what serves them.
+fn api(
+    client: &kube::Client,
+    args: &Args,
+    world: &World,
+    restates: &Restates,
+    foundation: &serving::Foundation,
+) -> anyhow::Result<Api> {
+    let clock = Arc::new(Clock::new());
+    let versions = Versions::new(world.clone(), restates.clone(), &clock);
+    tokio::spawn(versions.clone().follow());
+    let provisioner = Provisioner {
+        world: world.clone(),
+        client: client.clone(),
+        nodes: nodes::Nodes,
+        identity: args.place.pod.clone(),
+    };
+    let of = VersionsOf { world: world.clone(), restates: restates.clone(), versions: versions.clone() };
+    let invocations = Invocations { world: world.clone(), restates: restates.clone() };
+    Api::builder(GROUP, VERSION)
+        .clock(&clock)
+        .access(foundation.authorizer())
+        .readable(versions)
+        .computed(Deployments(world.clone()))
+        .readable_subresource::<RestateDeploymentMirror, _>("versions", of)
+        .readable_subresource::<RestateDeploymentMirror, _>("invocations", invocations)
+        .computed(Clusters(world.clone()))
+        .creatable_subresource::<RestateClusterMirror, _>("provision", ProvisionOf(provisioner.clone()))
+        .creatable(Provisions(provisioner))
+        .build()
+        .map_err(|errors| anyhow::anyhow!("the API does not fit together: {errors:?}"))
+}

@@ -34,8 +34,8 @@ pub struct RestateDeploymentInvocationsStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HandlerInvocations {
-    /// The version, by the name of its RestateDeploymentVersion. Empty for invocations that are not pinned and go to
-    /// no version of this RestateDeployment as routing stands.
+    /// The version, by the name of its RestateDeploymentVersion: the one that the invocations are pinned to, or that
+    /// they go to as routing stands.
     pub version: String,
     /// The service.
     pub service: String,

@@ -31,7 +31,7 @@ pub struct RestateClusterProvisionSpec {
     /// On how many nodes logs and partitions are kept: a number, or `{zone: 2, node: 3}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication: Option<String>,
-    /// Where logs are kept: `local`, `replicated` or `in-memory`.
+    /// Where logs are kept: `local` or `replicated`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_provider: Option<String>,
 }

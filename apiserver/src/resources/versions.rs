@@ -1,0 +1,105 @@
+//! `restatedeploymentversions`: every version of every deployment, from a store that is filled when somebody looks.
+//!
+//! Invariant: one Restate that does not answer hides nothing: its versions are shown as last known, or as unknown.
+
+use std::sync::Arc;
+
+use apiserver_machinery::resource::{Readable, Wanted};
+use apiserver_machinery::status::Status;
+use apiserver_machinery::store::Store;
+use apiserver_machinery::version::Clock;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use restate_apiservice::RestateDeploymentVersion;
+use restate_crd::RestateDeployment;
+
+use super::version;
+use crate::restates::Restates;
+use crate::world::World;
+
+/// All versions.
+#[derive(Clone)]
+pub(crate) struct Versions {
+    world: World,
+    restates: Restates,
+    store: Store<RestateDeploymentVersion>,
+}
+
+impl Versions {
+    pub(crate) fn new(world: World, restates: Restates, clock: &Arc<Clock>) -> Self {
+        Self { world, restates, store: Store::new(clock) }
+    }
+
+    /// The versions of one deployment, as of the newest answers.
+    pub(crate) fn of(&self, parent: &Arc<RestateDeployment>, now: Timestamp) -> Vec<RestateDeploymentVersion> {
+        let admin = self.world.admin(parent);
+        let snapshot = admin.as_ref().and_then(|admin| self.restates.snapshot(admin));
+        let views = self.world.views(parent, snapshot, now);
+        views.into_iter().map(|view| version::object(parent, admin.as_ref(), view)).collect()
+    }
+
+    /// Publishes what is known now, and says which Restates did not answer.
+    pub(crate) fn publish(&self, now: Timestamp) -> Result<(), Status> {
+        let deployments = self.world.deployments();
+        let objects = deployments.iter().flat_map(|parent| self.of(parent, now)).collect();
+        self.store.set_warning(self.restates.warning());
+        self.store.publish(objects).map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "versions could not be encoded");
+            Status::internal("versions could not be encoded")
+        })
+    }
+
+    /// Publishes as things change, for as long as anybody watches. Runs for ever.
+    pub(crate) async fn follow(self) {
+        let mut stored = self.world.changes();
+        let mut answered = self.restates.changes();
+        loop {
+            let watched = self.store.watchers() > 0;
+            self.restates.keep_asking(watched.then(|| self.admins(&Wanted::default())).unwrap_or_default());
+            if watched && self.publish(Timestamp::now()).is_err() {
+                tracing::warn!("watches stay behind until versions can be published again");
+            }
+            tokio::time::sleep(SETTLE).await;
+            tokio::select! {
+                _ = stored.changed() => {}
+                _ = answered.changed() => {}
+                () = tokio::time::sleep(LOOK_FOR_WATCHERS) => {}
+            }
+        }
+    }
+
+    fn admins(&self, wanted: &Wanted) -> Vec<restate_plan::Admin> {
+        let deployments = self.world.deployments();
+        let concerned = deployments.iter().filter(|object| is_wanted(object, wanted));
+        let mut admins: Vec<_> = concerned.filter_map(|object| self.world.admin(object)).collect();
+        admins.sort_by(|one, other| one.key.cmp(&other.key));
+        admins.dedup();
+        admins
+    }
+}
+
+/// Changes that come together are published together.
+const SETTLE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How soon a new watch is noticed.
+const LOOK_FOR_WATCHERS: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Whether a deployment may have a version that is wanted; a version's name begins with its deployment's.
+fn is_wanted(object: &RestateDeployment, wanted: &Wanted) -> bool {
+    let namespace = wanted.namespace.as_deref().is_none_or(|wanted| object.namespace().as_deref() == Some(wanted));
+    let prefix = || format!("{}-", object.name_any());
+    namespace && wanted.name.as_deref().is_none_or(|wanted| wanted.starts_with(&prefix()))
+}
+
+impl Readable for Versions {
+    type Object = RestateDeploymentVersion;
+
+    fn store(&self) -> &Store<Self::Object> {
+        &self.store
+    }
+
+    async fn fresh(&self, wanted: &Wanted) -> Result<(), Status> {
+        self.restates.recent(&self.admins(wanted)).await;
+        self.publish(Timestamp::now())
+    }
+}
