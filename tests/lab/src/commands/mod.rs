@@ -54,7 +54,7 @@ async fn down(context: &Context) -> Result<()> {
 async fn kubectl(context: &Context, arguments: &[String]) -> Result<ExitCode> {
     let node = node::attach(context)?;
     let mut kubectl = tokio::process::Command::new(node.tools().path("kubectl"));
-    let status = kubectl.args(arguments).env("KUBECONFIG", node.kubeconfig()).status().await?;
+    let status = kubectl.args(arguments).envs(node.environment()).status().await?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 

@@ -34,8 +34,21 @@ pub(super) async fn wait(site: &Site, node: &Node) -> Result<()> {
     };
     answers(site, &[Component::Kubelet, Component::KubeControllerManager, Component::KubeProxy], rolled_out)
         .await?;
+    kubelet_knows_pods(site, node).await?;
     site.daemon(Component::LocalPathProvisioner).still_runs()?;
     Ok(())
+}
+
+/// Waits until kubelet has heard of its pods: before that it refuses to exec into those that run already. DNS is one
+/// of them.
+pub(super) async fn kubelet_knows_pods(site: &Site, node: &Node) -> Result<()> {
+    let known = || async {
+        let pods =
+            node.kubectl(["get", &format!("--raw=/api/v1/nodes/{NODE_NAME}/proxy/pods")]).text().await?;
+        anyhow::ensure!(pods.contains("\"name\":\"coredns"), "kubelet does not know its pods yet");
+        Result::<()>::Ok(())
+    };
+    answers(site, &[Component::Kubelet, Component::KubeApiserver], known).await
 }
 
 /// Waits until the node takes pods.

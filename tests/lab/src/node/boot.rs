@@ -62,7 +62,10 @@ pub(super) async fn start_one(context: &Context, component: Component) -> Result
     match component {
         Component::Etcd | Component::KubeApiserver => apiserver_answers(&site, &node).await,
         Component::Containerd => containerd_answers(&site, &node).await,
-        Component::Kubelet => addons::node_is_ready(&site, &node).await,
+        Component::Kubelet => {
+            addons::node_is_ready(&site, &node).await?;
+            addons::kubelet_knows_pods(&site, &node).await
+        }
         Component::KubeControllerManager
         | Component::KubeScheduler
         | Component::KubeProxy

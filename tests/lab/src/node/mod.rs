@@ -129,12 +129,12 @@ impl Node {
 
     /// A kubectl command: `node.kubectl(["get", "pods"]).text().await`.
     pub fn kubectl<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Invocation {
-        self.program("kubectl", arguments).env("KUBECONFIG", &self.kubeconfig)
+        self.client("kubectl", arguments)
     }
 
     /// A helm command against this cluster.
     pub fn helm<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Invocation {
-        self.program("helm", arguments).env("KUBECONFIG", &self.kubeconfig)
+        self.client("helm", arguments)
     }
 
     /// A `ctr` command in the node's image namespace; an error on an existing cluster.
@@ -168,6 +168,21 @@ impl Node {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+
+    /// The environment of whatever speaks to this cluster's API server.
+    pub fn environment(&self) -> Vec<(&'static str, PathBuf)> {
+        let kubeconfig = ("KUBECONFIG", self.kubeconfig());
+        // What one lab's API server offers must not be remembered for the next one at the same address.
+        let cache = self.is_ours().then(|| ("KUBECACHEDIR", self.kubeconfig.with_file_name("kubectl-cache")));
+        [kubeconfig].into_iter().chain(cache).collect()
+    }
+
+    fn client<S: AsRef<OsStr>>(&self, program: &str, arguments: impl IntoIterator<Item = S>) -> Invocation {
+        let invocation = self.program(program, arguments);
+        self.environment()
+            .into_iter()
+            .fold(invocation, |invocation, (name, value)| invocation.env(name, value))
     }
 
     fn program<S: AsRef<OsStr>>(&self, program: &str, arguments: impl IntoIterator<Item = S>) -> Invocation {

@@ -44,13 +44,18 @@ const LEFT_BEHIND: [&str; 6] = [
     "/run/netns",
 ];
 
+/// What kubelet keeps for device plugins, outside of its own directory.
+const DEVICE_FILES: [&str; 3] = ["kubelet.sock", "kubelet_internal_checkpoint", "DEPRECATION"];
+
+/// How the network plugins' files of our network begin.
+const NETWORK_RESULT: &str = "restate-lab-";
+
 /// How long a component may take to end by itself.
 pub(super) fn patience(component: Component) -> Duration {
     match component {
-        // It waits for its clients' connections, and in a lab there is nobody to wait for.
-        Component::KubeApiserver => Duration::from_secs(3),
-        Component::Etcd
-        | Component::Containerd
+        // They wait for their clients' connections, and in a lab there is nobody to wait for.
+        Component::KubeApiserver | Component::Etcd => Duration::from_secs(3),
+        Component::Containerd
         | Component::KubeControllerManager
         | Component::KubeScheduler
         | Component::Kubelet
@@ -72,7 +77,7 @@ pub async fn down(context: &Context) -> Result<()> {
         site::daemon(&context.state, component).stop(patience(component)).await;
     }
     step.now("containers");
-    end_containers(&context.state.path().join("config"), record.as_ref()).await;
+    end_containers(record.as_ref()).await;
     site::daemon(&context.state, Component::Containerd).stop(patience(Component::Containerd)).await;
     end_strays(context).await;
     step.now("mounts, links and packet rules");
@@ -93,7 +98,7 @@ fn is_there(context: &Context) -> bool {
 }
 
 /// Ends every container and with it its shim; a container outlives containerd.
-async fn end_containers(_config: &Path, record: Option<&Record>) {
+async fn end_containers(record: Option<&Record>) {
     let Some(record) = record.filter(|record| record.tools.are_there()) else { return };
     let node = Node::at(
         record.tools.clone(),
@@ -193,6 +198,8 @@ fn unmount_below(place: &Path) -> Result<()> {
 /// Containers are gone by now; directories that the kernel still holds for a moment are tried again.
 async fn remove_files(context: &Context) -> Result<()> {
     remove_links_to(Path::new("/var/log/containers"), &context.state.logs());
+    remove_network_results(Path::new("/var/lib/cni/results"));
+    remove_device_sockets(Path::new("/var/lib/kubelet/device-plugins"));
     for place in [context.state.path(), Path::new(RUN_DIRECTORY)] {
         let mut tries = 0;
         while let Err(error) = remove(place) {
@@ -224,6 +231,29 @@ fn remove_links_to(directory: &Path, target: &Path) {
     }
 }
 
+/// What the network plugins remember of containers that have not been taken down one by one: a file for our network
+/// and one for the loopback of each.
+fn remove_network_results(directory: &Path) {
+    let files: Vec<PathBuf> =
+        fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let ours = |path: &PathBuf| {
+        name(path).strip_prefix(NETWORK_RESULT)?.rsplit_once('-').map(|(id, _)| id.to_owned())
+    };
+    let containers: Vec<String> = files.iter().filter_map(ours).collect();
+    for path in files.iter().filter(|path| containers.iter().any(|id| name(path).contains(id.as_str()))) {
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// kubelet makes these at a fixed place; while no kubelet runs they are nobody's.
+fn remove_device_sockets(directory: &Path) {
+    let is_in_use = all_running().iter().any(|(_, program, _)| program.ends_with("kubelet"));
+    for file in DEVICE_FILES.iter().filter(|_| !is_in_use) {
+        let _ = fs::remove_file(directory.join(file));
+    }
+}
+
 /// Removes directories that hold nothing but empty directories; another runtime's files stay.
 fn remove_if_empty(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -232,4 +262,55 @@ fn remove_if_empty(directory: &Path) {
         }
     }
     let _ = fs::remove_dir(directory);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_results_of_our_containers_go() {
+        let place = tempfile::tempdir().expect("a directory");
+        let all =
+            ["restate-lab-0a1b-eth0", "cni-loopback-0a1b-lo", "cni-loopback-ffff-lo", "other-0a2b-eth0"];
+        for name in all {
+            fs::write(place.path().join(name), "{}").expect("written");
+        }
+        remove_network_results(place.path());
+        let left = all.map(|name| place.path().join(name).exists());
+        assert_eq!(left, [false, false, true, true]);
+    }
+
+    #[test]
+    fn a_directory_with_a_file_stays() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (empty, full) = (place.path().join("empty/inner"), place.path().join("full/inner"));
+        for path in [&empty, &full] {
+            fs::create_dir_all(path).expect("made");
+        }
+        fs::write(full.join("file"), "").expect("written");
+        remove_if_empty(&place.path().join("empty"));
+        remove_if_empty(&place.path().join("full"));
+        assert!(!place.path().join("empty").exists());
+        assert!(full.join("file").exists());
+    }
+
+    #[test]
+    fn only_links_to_the_lab_go() {
+        let place = tempfile::tempdir().expect("a directory");
+        for (link, target) in [("ours", "/state/log/pods/x"), ("theirs", "/var/log/pods/y")] {
+            std::os::unix::fs::symlink(target, place.path().join(link)).expect("linked");
+        }
+        remove_links_to(place.path(), Path::new("/state/log"));
+        assert!(fs::read_link(place.path().join("ours")).is_err());
+        assert!(fs::read_link(place.path().join("theirs")).is_ok());
+    }
+
+    #[test]
+    fn whoever_uses_another_ends_before_it() {
+        let position = |component| ORDER.iter().position(|found| *found == component);
+        assert!(position(Component::Kubelet) < position(Component::KubeApiserver));
+        assert!(position(Component::KubeApiserver) < position(Component::Etcd));
+        assert_eq!(position(Component::Containerd), None, "it ends after its containers");
+    }
 }
