@@ -20,10 +20,11 @@ pub use builder::{Builder, Error};
 
 use crate::{
     discovery::{self, Document},
+    openapi,
     resource::{Namespaces, SubAccess},
     serve::KnownResource,
 };
-use mount::Mount;
+pub(crate) use mount::{Mount, SchemaOf, SubMount};
 
 /// An assembled API.
 #[derive(Clone)]
@@ -44,10 +45,12 @@ struct Documents {
     groups: Document,
     group: Document,
     resources: Document,
+    openapi: openapi::Documents,
 }
 
 impl Documents {
-    fn of(group: &str, version: &str, descriptors: &[Descriptor]) -> Self {
+    fn of(group: &str, version: &str, mounts: &[Mount]) -> Self {
+        let descriptors: &[Descriptor] = &mounts.iter().map(|mount| mount.descriptor).collect::<Vec<_>>();
         let plain = |json| Document::new(json, "application/json");
         Self {
             aggregated: Document::new(
@@ -57,6 +60,7 @@ impl Documents {
             groups: plain(discovery::group_list(group, version)),
             group: plain(discovery::group(group, version)),
             resources: plain(discovery::resource_list(group, version, descriptors)),
+            openapi: openapi::Documents::of((group, version), mounts),
         }
     }
 }

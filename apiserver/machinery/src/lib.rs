@@ -36,6 +36,7 @@ pub mod version;
 pub mod watch;
 pub mod write;
 
+mod openapi;
 mod query;
 mod render;
 mod table;

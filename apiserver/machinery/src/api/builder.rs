@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apiserver_kind::{Descriptor, Kind, Resource, Verb};
+use apiserver_kind::{Kind, Resource, Verb};
 use schemars::SchemaGenerator;
 
 use super::{
@@ -165,11 +165,10 @@ impl Builder {
         if let Some(error) = self.errors.into_iter().next() {
             return Err(error);
         }
-        let descriptors: Vec<Descriptor> = self.mounts.iter().map(|mount| mount.descriptor).collect();
         Ok(Api(Arc::new(Assembled {
             group: self.group,
             version: self.version,
-            documents: Documents::of(self.group, self.version, &descriptors),
+            documents: Documents::of(self.group, self.version, &self.mounts),
             mounts: self.mounts,
             access: self.access,
             namespaces: self.namespaces,

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     negotiate::{self, DiscoveryForm},
+    query::Query,
     request_info::RequestInfo,
     resource::Call,
     serve::warnings::Warnings,
@@ -60,20 +61,31 @@ impl Assembled {
     fn document(&self, path: &str, request: &Request<Body>) -> Result<Response, Status> {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let headers = request.headers();
+        let is_read = [Method::GET, Method::HEAD].contains(request.method());
+        let is_own = |group: &str, version: &str| (group, version) == (self.group, self.version);
         let document = match parts.as_slice() {
-            ["apis"] => match negotiate::discovery(headers)? {
-                DiscoveryForm::Aggregated => &self.documents.aggregated,
+            ["apis"] if is_read => match negotiate::discovery(headers)? {
+                DiscoveryForm::Aggregated => return Ok(self.documents.aggregated.respond(headers)),
                 DiscoveryForm::Legacy => &self.documents.groups,
             },
+            ["apis"] => &self.documents.groups,
             ["apis", group] if *group == self.group => &self.documents.group,
-            ["apis", group, version] if (*group, *version) == (self.group, self.version) => &self.documents.resources,
+            ["apis", group, version] if is_own(group, version) => &self.documents.resources,
+            ["openapi", "v2"] => &self.documents.openapi.v2,
+            ["openapi", "v3"] => &self.documents.openapi.index,
+            ["openapi", "v3", "apis", group, version] if is_own(group, version) => {
+                if is_read {
+                    negotiate::json(headers)?;
+                    let query = Query::of(request.uri());
+                    return Ok(self.documents.openapi.v3(headers, query.first("hash")));
+                }
+                &self.documents.openapi.index
+            }
             _ => return Err(Status::no_such_path()),
         };
         match *request.method() {
             Method::GET | Method::HEAD => {
-                if parts.len() > 1 {
-                    negotiate::json(headers)?;
-                }
+                negotiate::json(headers)?;
                 Ok(document.respond(headers))
             }
             Method::OPTIONS => Ok(options()),
