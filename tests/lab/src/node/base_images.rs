@@ -1,4 +1,4 @@
-//! The images that the node itself needs: pause, busybox, CoreDNS. Made from programs of this machine, kept as
+//! The images that the node itself needs: pause, busybox, `CoreDNS`. Made from programs of this machine, kept as
 //! archives in the cache, imported once.
 
 use std::{fs, path::PathBuf};
@@ -34,7 +34,7 @@ struct BaseImage {
     config: ImageConfig,
 }
 
-/// CoreDNS' image carries the key of its program.
+/// The image of `CoreDNS` carries the key of its program.
 pub(super) fn coredns(node: &Node) -> String {
     let program = node.tools().path("coredns");
     let module = program.ancestors().nth(2).and_then(|place| place.file_name()).unwrap_or_default();

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long a component may take until it answers. Seconds on an idle machine; a machine that builds is not idle.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// How often it is asked.
 const LOOK: Duration = Duration::from_millis(200);

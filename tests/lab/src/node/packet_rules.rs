@@ -1,6 +1,8 @@
 //! Packet rules as text for `iptables-restore`, one transaction per table. What is installed is a pure function of
 //! the ports; what is removed is a pure function of the rules that are there.
 
+use std::fmt::Write as _;
+
 use crate::{
     Result,
     args::Ports,
@@ -125,7 +127,8 @@ fn removal(saved: &str) -> String {
             Some(_) | None => {
                 if line == "COMMIT" && !flushes.is_empty() {
                     let body: String = flushes.drain(..).chain(deletions.drain(..)).collect();
-                    text += &format!("*{table}\n{body}COMMIT\n");
+                    // Writing to a String cannot fail.
+                    let _ = write!(text, "*{table}\n{body}COMMIT\n");
                 }
             }
         }

@@ -54,6 +54,7 @@ impl Record {
     }
 
     /// The same lab with these programs.
+    #[must_use]
     pub fn with_tools(self, tools: &Tools) -> Self {
         Self { tools: tools.clone(), ..self }
     }

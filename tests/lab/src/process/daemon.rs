@@ -99,13 +99,17 @@ impl Launch {
             hash.update(bytes);
         };
         part(program.as_os_str().as_encoded_bytes());
-        arguments.iter().for_each(|argument| part(argument.as_bytes()));
-        environment.iter().for_each(|(name, value)| {
+        for argument in arguments {
+            part(argument.as_bytes());
+        }
+        for (name, value) in environment {
             part(name.as_bytes());
             part(value.as_encoded_bytes());
-        });
-        configuration.iter().for_each(|path| part(&fs::read(path).unwrap_or_default()));
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        }
+        for path in configuration {
+            part(&fs::read(path).unwrap_or_default());
+        }
+        hex::encode(hash.finalize())
     }
 
     fn spawn(&self, log: &Path) -> io::Result<Identity> {

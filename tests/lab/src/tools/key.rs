@@ -21,8 +21,10 @@ impl Key {
             part(&mut hash, file.as_bytes());
             part(&mut hash, &bytes);
         }
-        also.iter().for_each(|text| part(&mut hash, text.as_bytes()));
-        Ok(Self(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()))
+        for text in also {
+            part(&mut hash, text.as_bytes());
+        }
+        Ok(Self(hex::encode(&hash.finalize()[..8])))
     }
 }
 

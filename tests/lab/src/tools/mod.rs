@@ -25,6 +25,7 @@ use crate::{Context, Result, args::Kubernetes};
 
 /// Where each program is.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[expect(clippy::unsafe_derive_deserialize, reason = "what is unsafe is inside tokio's try_join")]
 pub struct Tools {
     modules: BTreeMap<String, PathBuf>,
 }
