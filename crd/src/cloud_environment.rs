@@ -1,6 +1,7 @@
 //! RestateCloudEnvironment: a connection of this Kubernetes cluster to an environment of Restate Cloud.
 //!
-//! Stage in the flow: what is stored. Invariant: the shape that is on users' disks. Not for reaching anything.
+//! Stage in the flow: what is stored. Invariant: the shape that is on users' disks. Not for reaching
+//! anything.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -45,7 +46,8 @@ pub struct RestateCloudEnvironmentSpec {
     pub environment_id: String,
     /// Region of the environment in its short form, as in `us` or `eu`.
     pub region: String,
-    /// Public key with which the environment signs its requests; it starts with `publickeyv1_` and is no secret.
+    /// Public key with which the environment signs its requests; it starts with `publickeyv1_` and is no
+    /// secret.
     pub signing_public_key: String,
     /// Where the API key of the environment is kept.
     pub authentication: Authentication,
@@ -77,8 +79,8 @@ pub struct Tunnel {
     /// How many pods hold the tunnel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
-    /// Whether whoever reaches the tunnel's pods reaches the environment's ingress (8080) and admin API (9070) through
-    /// them, without authentication: close access to the pods then. Off unless set.
+    /// Whether whoever reaches the tunnel's pods reaches the environment's ingress (8080) and admin API
+    /// (9070) through them, without authentication: close access to the pods then. Off unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_proxy: Option<bool>,
     /// Image of the tunnel client. The controller has a default.
@@ -134,7 +136,8 @@ impl JsonSchema for RestateCloudEnvironment {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let description = "A RestateCloudEnvironment connects this Kubernetes cluster to an environment of Restate Cloud.";
+        let description =
+            "A RestateCloudEnvironment connects this Kubernetes cluster to an environment of Restate Cloud.";
         schema::object::<RestateCloudEnvironmentSpec, RestateCloudEnvironmentStatus>(
             generator,
             description,

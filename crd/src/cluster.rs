@@ -1,14 +1,15 @@
 //! RestateCluster: the nodes of one Restate cluster, in a namespace of the same name.
 //!
-//! Stage in the flow: what is stored. Invariant: the shape that is on users' disks; a field that is not set means
-//! what it meant before it existed. Not for deciding whether values make sense together: that is the plan's.
+//! Stage in the flow: what is stored. Invariant: the shape that is on users' disks; a field that is not set
+//! means what it meant before it existed. Not for deciding whether values make sense together: that is the
+//! plan's.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use k8s_openapi::api::{
     core::v1::{
-        Affinity, Container, EnvVar, Lifecycle, LocalObjectReference, PodDNSConfig, ResourceRequirements, Toleration,
-        TopologySpreadConstraint, Volume, VolumeMount,
+        Affinity, Container, EnvVar, Lifecycle, LocalObjectReference, PodDNSConfig, ResourceRequirements,
+        Toleration, TopologySpreadConstraint, Volume, VolumeMount,
     },
     networking::v1::{NetworkPolicyPeer, NetworkPolicyPort},
 };
@@ -76,8 +77,8 @@ pub struct ClusterSettings {
     /// Whether the controller provisions the cluster once its nodes run. `provisioning` takes precedence.
     #[serde(default)]
     pub auto_provision: bool,
-    /// Who provisions the cluster: `Auto` leaves it to the controller, `Manual` to whoever asks for it, by `restatectl`
-    /// or through the API. Unless set, `autoProvision` decides.
+    /// Who provisions the cluster: `Auto` leaves it to the controller, `Manual` to whoever asks for it, by
+    /// `restatectl` or through the API. Unless set, `autoProvision` decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::choice::<Provisioning>")]
     pub provisioning: Option<Provisioning>,
@@ -110,7 +111,8 @@ pub struct Compute {
     pub replicas: Option<i32>,
     /// Image of the Restate server.
     pub image: String,
-    /// When the image is pulled: `Always`, `IfNotPresent` or `Never`. Kubernetes' own default, by tag, unless set.
+    /// When the image is pulled: `Always`, `IfNotPresent` or `Never`. Kubernetes' own default, by tag, unless
+    /// set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_pull_policy: Option<String>,
     /// Secrets with which the image is pulled.
@@ -197,8 +199,8 @@ pub struct Storage {
     /// Volume attributes class of the volumes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_attributes_class_name: Option<String>,
-    /// What becomes of the volumes when the RestateCluster is deleted: `Delete` removes them with the namespace,
-    /// `Retain` keeps both. `Delete` unless set.
+    /// What becomes of the volumes when the RestateCluster is deleted: `Delete` removes them with the
+    /// namespace, `Retain` keeps both. `Delete` unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::choice::<DeletionPolicy>")]
     pub deletion_policy: Option<DeletionPolicy>,

@@ -1,8 +1,8 @@
 //! Conditions: what an object says about itself, and the one rule by which that changes.
 //!
 //! Stage in the flow: status, after execute. Invariant: setting a condition to what it already says changes
-//! nothing, so that nothing is written at rest; conditions of other writers stay as they are. Not for deciding
-//! which condition holds: that is the plan's.
+//! nothing, so that nothing is written at rest; conditions of other writers stay as they are. Not for
+//! deciding which condition holds: that is the plan's.
 
 use std::borrow::Cow;
 
@@ -271,10 +271,7 @@ mod tests {
             Verdict::new(ConditionStatus::True, Reason::Deployed, "2 of 2"),
             at(30),
         );
-        assert_eq!(
-            conditions.get(ConditionType::Ready).unwrap().last_transition_time,
-            Some(Time(at(30)))
-        );
+        assert_eq!(conditions.get(ConditionType::Ready).unwrap().last_transition_time, Some(Time(at(30))));
         assert!(conditions.holds(ConditionType::Ready));
     }
 

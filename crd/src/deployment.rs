@@ -1,7 +1,7 @@
 //! RestateDeployment: a service's pods, kept per version for as long as Restate has work for that version.
 //!
-//! Stage in the flow: what is stored. Invariant: the shape that is on users' disks; whatever the API server has
-//! stored decodes. Not for deciding what a version is or when it goes: that is the plan's.
+//! Stage in the flow: what is stored. Invariant: the shape that is on users' disks; whatever the API server
+//! has stored decodes. Not for deciding what a version is or when it goes: that is the plan's.
 
 use std::borrow::Cow;
 
@@ -19,8 +19,8 @@ mod template;
 
 pub use register::{AdminService, Register};
 pub use status::{
-    DeletionPhase, DeletionStatus, KeptBecause, KeptReason, KnativeStatus, PendingInvocations, RestateDeploymentStatus,
-    VersionState, VersionStatus,
+    DeletionPhase, DeletionStatus, KeptBecause, KeptReason, KnativeStatus, PendingInvocations,
+    RestateDeploymentStatus, VersionState, VersionStatus,
 };
 pub use template::{PodTemplate, PodTemplateMetadata};
 
@@ -111,9 +111,9 @@ pub struct RestateDeploymentSpec {
     /// Settings of Knative mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knative: Option<KnativeSettings>,
-    /// How versions that are being drained scale, in replicaset mode: the spec of a HorizontalPodAutoscaler without
-    /// `scaleTargetRef`, one of which is made per draining version. The current version scales through the scale
-    /// subresource instead.
+    /// How versions that are being drained scale, in replicaset mode: the spec of a HorizontalPodAutoscaler
+    /// without `scaleTargetRef`, one of which is made per draining version. The current version scales
+    /// through the scale subresource instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::any_object")]
     pub autoscaling: Option<Value>,
@@ -145,8 +145,8 @@ pub enum DeploymentMode {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KnativeSettings {
-    /// What makes a version: as long as the tag stays, changes of the template go into the version that exists. Unless
-    /// set, each change of the template makes a version.
+    /// What makes a version: as long as the tag stays, changes of the template go into the version that
+    /// exists. Unless set, each change of the template makes a version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub tag: Option<String>,
@@ -168,7 +168,8 @@ pub struct KnativeSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestateSettings {
-    /// The Restate that each version is registered with. Exactly one of `cluster`, `cloud`, `service` and `url`.
+    /// The Restate that each version is registered with. Exactly one of `cluster`, `cloud`, `service` and
+    /// `url`.
     pub register: Register,
     /// Path under which the pods serve, as in `/v1`. The root unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,7 +178,8 @@ pub struct RestateSettings {
     #[serde(rename = "useHttp11", skip_serializing_if = "Option::is_none")]
     pub use_http11: Option<bool>,
     /// How Restate Cloud reaches the pods: `external`, which is the default, by the tunnel pods of the
-    /// RestateCloudEnvironment; `in-process` by tunnels that the pods open themselves. Needs `register.cloud`.
+    /// RestateCloudEnvironment; `in-process` by tunnels that the pods open themselves. Needs
+    /// `register.cloud`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::choice::<TunnelMode>")]
     pub tunnel_mode: Option<TunnelMode>,
@@ -185,11 +187,12 @@ pub struct RestateSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub drain_delay_seconds: Option<i64>,
-    /// Whether a version may be registered that changes a service in a way that breaks its callers. Off unless set.
+    /// Whether a version may be registered that changes a service in a way that breaks its callers. Off
+    /// unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaking: Option<bool>,
-    /// What a deletion of this object does about unfinished work: `drain`, which is the default, waits for it; `force`
-    /// abandons it.
+    /// What a deletion of this object does about unfinished work: `drain`, which is the default, waits for
+    /// it; `force` abandons it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::choice::<DeletePolicy>")]
     pub delete_policy: Option<DeletePolicy>,
@@ -227,8 +230,8 @@ pub struct DrainSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub timeout_seconds: Option<i64>,
-    /// What happens when the drain is overdue: `hold`, which is the default, says so and goes on waiting; `force`
-    /// abandons what is left.
+    /// What happens when the drain is overdue: `hold`, which is the default, says so and goes on waiting;
+    /// `force` abandons what is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::choice::<OnTimeout>")]
     pub on_timeout: Option<OnTimeout>,

@@ -1,7 +1,7 @@
 //! The files that are made from the types: CRD manifests, the CRD chart's templates, Pkl modules.
 //!
-//! Stage in the flow: none at run time. Invariant: the text depends on the types alone, so that what is committed can
-//! be compared with what would be made. Not for installing anything.
+//! Stage in the flow: none at run time. Invariant: the text depends on the types alone, so that what is
+//! committed can be compared with what would be made. Not for installing anything.
 
 use std::path::PathBuf;
 
@@ -83,5 +83,6 @@ fn manifest(definition: &CustomResourceDefinition) -> Result<String, Error> {
     let value: Value =
         serde_json::to_value(definition).map_err(|source| Error::Json { name: name(), source })?;
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
-    serde_saphyr::to_string_with_options(&value, options).map_err(|source| Error::Yaml { name: name(), source })
+    serde_saphyr::to_string_with_options(&value, options)
+        .map_err(|source| Error::Yaml { name: name(), source })
 }

@@ -4,6 +4,11 @@
 //! columns; no client, no clock, no decision. A manifest that was ever accepted by these kinds stays accepted
 //! and keeps its meaning (`tests/upstream_fields.rs` holds every field to that); what is ours is optional.
 
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "columns repeat words like `priority = 1`; the lint flattens them"
+)]
+
 pub mod cloud_environment;
 pub mod cluster;
 pub mod condition;
@@ -11,7 +16,9 @@ pub mod deployment;
 pub mod generate;
 mod schema;
 
-pub use cloud_environment::{RestateCloudEnvironment, RestateCloudEnvironmentSpec, RestateCloudEnvironmentStatus};
+pub use cloud_environment::{
+    RestateCloudEnvironment, RestateCloudEnvironmentSpec, RestateCloudEnvironmentStatus,
+};
 pub use cluster::{RestateCluster, RestateClusterSpec, RestateClusterStatus};
 pub use condition::{Condition, ConditionStatus, ConditionType, Conditions, Reason, Verdict};
 pub use deployment::{RestateDeployment, RestateDeploymentSpec, RestateDeploymentStatus};

@@ -1,7 +1,7 @@
 //! Pieces of schema that deriving cannot say.
 //!
-//! Stage in the flow: none at run time; used where a CRD is generated. Invariant: everything here is structural
-//! in the sense of Kubernetes. Not for rules about one field: those stand at the field.
+//! Stage in the flow: none at run time; used where a CRD is generated. Invariant: everything here is
+//! structural in the sense of Kubernetes. Not for rules about one field: those stand at the field.
 
 use k8s_openapi::{api::core::v1::EnvVar, apimachinery::pkg::apis::meta::v1::LabelSelector};
 use schemars::{
@@ -77,8 +77,8 @@ pub(crate) fn env(generator: &mut SchemaGenerator) -> Schema {
     schema
 }
 
-/// A type of Kubernetes' own, taken whole. Of its documentation the first sentences stay: the rest would make the
-/// definition too large for `kubectl apply`, and is a click away.
+/// A type of Kubernetes' own, taken whole. Of its documentation the first sentences stay: the rest would make
+/// the definition too large for `kubectl apply`, and is a click away.
 pub(crate) fn kubernetes<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = generator.subschema_for::<T>();
     FirstSentence.transform(&mut schema);
@@ -107,7 +107,8 @@ impl Transform for FirstSentence {
 
 fn first_sentence(text: &str) -> String {
     let paragraph = text.split("\n\n").next().unwrap_or(text).replace('\n', " ");
-    let end = paragraph.match_indices(". ").map(|(end, _)| end).find(|end| !paragraph[..*end].ends_with("e.g"));
+    let end =
+        paragraph.match_indices(". ").map(|(end, _)| end).find(|end| !paragraph[..*end].ends_with("e.g"));
     end.map_or(paragraph.clone(), |end| paragraph[..=end].to_owned())
 }
 

@@ -11,7 +11,11 @@ fn the_committed_files_are_the_generated_ones() {
     assert_eq!(files.len(), 9);
     for file in files {
         let committed = fs::read_to_string(root.join(&file.path)).unwrap_or_default();
-        assert!(committed == file.text, "{} differs: cargo run -p restate-crd --bin generate", file.path.display());
+        assert!(
+            committed == file.text,
+            "{} differs: cargo run -p restate-crd --bin generate",
+            file.path.display()
+        );
     }
 }
 

@@ -1,5 +1,8 @@
-//! Manifests against the schemas: what is in use is accepted as it is, and nothing of it is lost; what makes no sense
-//! is refused where a schema can say so. The same files are put to a real server by the tests of the lab.
+//! Manifests against the schemas: what is in use is accepted as it is, and nothing of it is lost; what makes
+//! no sense is refused where a schema can say so. The same files are put to a real server by the tests of the
+//! lab.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, also in what it calls")]
 
 use std::{
     fs,
@@ -36,7 +39,11 @@ fn schema(kind: &str) -> Value {
 fn say_null(schema: &mut Value) {
     if schema.get("nullable") == Some(&json!(true)) && schema.get("type").is_some() {
         schema["type"] = json!([schema["type"], "null"]);
-        schema.get_mut("enum").and_then(Value::as_array_mut).into_iter().for_each(|words| words.push(Value::Null));
+        schema
+            .get_mut("enum")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .for_each(|words| words.push(Value::Null));
     }
     match schema {
         Value::Object(inner) => inner.values_mut().for_each(say_null),

@@ -1,5 +1,5 @@
-//! `cargo run -p restate-crd --bin generate` writes the generated files; with `--check` it compares them with what is
-//! there and names each that differs.
+//! `cargo run -p restate-crd --bin generate` writes the generated files; with `--check` it compares them with
+//! what is there and names each that differs.
 
 use std::{
     env, fs, io,
@@ -15,7 +15,9 @@ enum Error {
     Generate(#[from] generate::Error),
     #[error("failed to write {path}")]
     Write { path: PathBuf, source: io::Error },
-    #[error("these files differ from what the types say; `cargo run -p restate-crd --bin generate` writes them anew: {0:?}")]
+    #[error(
+        "these files differ from what the types say; `cargo run -p restate-crd --bin generate` writes them anew: {0:?}"
+    )]
     Drift(Vec<PathBuf>),
     #[error("the only argument is --check")]
     Usage,
@@ -35,7 +37,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Error> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let root = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), |crd| Path::new(&crd).join(".."));
+    let root = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from("."), |crd| Path::new(&crd).join(".."));
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => files()?.iter().try_for_each(|file| write(&root, file)),
         ["--check"] => check(&root, &files()?),
@@ -52,6 +55,7 @@ fn write(root: &Path, file: &File) -> Result<(), Error> {
 
 fn check(root: &Path, files: &[File]) -> Result<(), Error> {
     let same = |file: &&File| fs::read_to_string(root.join(&file.path)).is_ok_and(|text| text == file.text);
-    let differing: Vec<PathBuf> = files.iter().filter(|file| !same(file)).map(|file| file.path.clone()).collect();
+    let differing: Vec<PathBuf> =
+        files.iter().filter(|file| !same(file)).map(|file| file.path.clone()).collect();
     if differing.is_empty() { Ok(()) } else { Err(Error::Drift(differing)) }
 }

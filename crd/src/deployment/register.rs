@@ -1,7 +1,7 @@
 //! Where a RestateDeployment is registered.
 //!
-//! Stage in the flow: what is stored. Invariant: exactly one target, which the schema enforces and the enum keeps.
-//! Not for resolving a target to an address: that is the plan's.
+//! Stage in the flow: what is stored. Invariant: exactly one target, which the schema enforces and the enum
+//! keeps. Not for resolving a target to an address: that is the plan's.
 
 use std::fmt;
 

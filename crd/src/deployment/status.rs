@@ -72,7 +72,8 @@ pub struct KnativeStatus {
     pub latest_revision: Option<String>,
 }
 
-/// One version: where it stands and why it is still there. The live view is `kubectl get restatedeploymentversions`.
+/// One version: where it stands and why it is still there. The live view is `kubectl get
+/// restatedeploymentversions`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionStatus {
@@ -99,7 +100,19 @@ pub struct VersionStatus {
 
 /// Where a version stands.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, AsRefStr, Display, EnumString, IntoStaticStr, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 pub enum VersionState {
     /// Restate does not know it yet.
@@ -133,7 +146,19 @@ pub struct KeptBecause {
 
 /// A cause for which a version is still there.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, AsRefStr, Display, EnumString, IntoStaticStr, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 pub enum KeptReason {
     /// Restate routes new calls to it.
@@ -183,7 +208,19 @@ pub struct DeletionStatus {
 
 /// How far a deletion is.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, AsRefStr, Display, EnumString, IntoStaticStr, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    AsRefStr,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 pub enum DeletionPhase {
     /// It waits for unfinished work, or for the delay after its end.

@@ -1,9 +1,9 @@
 //! The pod template as it was stored.
 //!
-//! Stage in the flow: what is stored. Invariant: [`PodTemplate::text`] is the identity of a version and is the same
-//! for ever: metadata before spec, annotations before labels, the keys of every other object in byte order, no white
-//! space. (`serde_json` must keep its default, sorted maps: the feature `preserve_order` stays off.) Not for changing
-//! a template: what is added to it for Kubernetes is the plan's.
+//! Stage in the flow: what is stored. Invariant: [`PodTemplate::text`] is the identity of a version and is
+//! the same for ever: metadata before spec, annotations before labels, the keys of every other object in byte
+//! order, no white space. (`serde_json` must keep its default, sorted maps: the feature `preserve_order`
+//! stays off.) Not for changing a template: what is added to it for Kubernetes is the plan's.
 
 use std::collections::BTreeMap;
 

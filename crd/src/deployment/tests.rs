@@ -61,11 +61,18 @@ fn keys_are_sorted_however_they_were_written() {
 )]
 #[case::none(json!({}), None, "")]
 #[case::two(json!({"cluster": "rs", "cloud": "eu"}), None, "")]
-fn there_is_exactly_one_target(#[case] stored: Value, #[case] expected: Option<Register>, #[case] shown: &str) {
+fn there_is_exactly_one_target(
+    #[case] stored: Value,
+    #[case] expected: Option<Register>,
+    #[case] shown: &str,
+) {
     let read = serde_json::from_value::<Register>(stored.clone()).ok();
     assert_eq!(read, expected);
     assert_eq!(read.as_ref().map(ToString::to_string).unwrap_or_default(), shown);
-    assert_eq!(read.as_ref().and_then(Register::cluster), stored["cluster"].as_str().filter(|_| read.is_some()));
+    assert_eq!(
+        read.as_ref().and_then(Register::cluster),
+        stored["cluster"].as_str().filter(|_| read.is_some())
+    );
     if let Some(register) = read {
         assert_eq!(serde_json::to_value(register).unwrap(), stored);
     }
@@ -95,7 +102,8 @@ fn a_pod_spec_is_read_when_somebody_asks() {
 }
 
 proptest! {
-    /// Whatever labels and annotations there are: reading the text gives the template again, and the same text.
+    /// Whatever labels and annotations there are: reading the text gives the template again, and the same
+    /// text.
     #[test]
     fn the_text_is_the_template(
         labels in prop::option::of(prop::collection::btree_map("[a-z./é\"]{1,9}", ".*", 0..4)),

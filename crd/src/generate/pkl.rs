@@ -1,7 +1,8 @@
 //! A definition as a Pkl module, for those who write their manifests in Pkl.
 //!
-//! Stage in the flow: none at run time. Invariant: a module amends Kubernetes' own Pkl package, whose types stand in
-//! for those of Kubernetes; every other object of the schema is a class. Not for types that come from elsewhere.
+//! Stage in the flow: none at run time. Invariant: a module amends Kubernetes' own Pkl package, whose types
+//! stand in for those of Kubernetes; every other object of the schema is a class. Not for types that come
+//! from elsewhere.
 
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -66,7 +67,8 @@ impl Classes {
     fn root(&mut self, schema: &JSONSchemaProps) -> String {
         let file = "apimachinery/pkg/apis/meta/v1/ObjectMeta";
         self.imports.insert(file);
-        let metadata = "\n/// Name, labels and annotations of the object.\nmetadata: ObjectMeta?\n".to_owned();
+        let metadata =
+            "\n/// Name, labels and annotations of the object.\nmetadata: ObjectMeta?\n".to_owned();
         let others = properties(schema).filter(|(name, _)| *name != "metadata");
         let mut pending = Vec::new();
         let body = others.fold(metadata, |text, (name, property)| {
@@ -80,11 +82,12 @@ impl Classes {
 
     fn property<'a>(&mut self, of: &Property<'a, '_>, indent: &str, pending: &mut Vec<Class<'a>>) -> String {
         let (kind, optional) = (self.kind(of, pending), if of.required { "" } else { "?" });
-        let default = of.schema.default.as_ref().map(|value| default_doc(&value.0, indent)).unwrap_or_default();
+        let default =
+            of.schema.default.as_ref().map(|value| default_doc(&value.0, indent)).unwrap_or_default();
         format!("{}{default}{indent}{}: {kind}{optional}\n", doc(of.schema, indent), quoted(of.name))
     }
 
-    fn write_all<'a>(&mut self, mut pending: Vec<Class<'a>>) {
+    fn write_all(&mut self, mut pending: Vec<Class<'_>>) {
         pending.reverse();
         while let Some(Class { name, schema }) = pending.pop() {
             let mut nested = Vec::new();
@@ -95,7 +98,8 @@ impl Classes {
                     self.property(&of, "  ", &mut nested)
                 })
                 .collect();
-            let _infallible = write!(self.written, "\n{}class {name} {{\n{}}}\n", doc(schema, ""), lines.join("\n"));
+            let _infallible =
+                write!(self.written, "\n{}class {name} {{\n{}}}\n", doc(schema, ""), lines.join("\n"));
             pending.extend(nested.into_iter().rev());
         }
     }
@@ -138,8 +142,8 @@ impl Classes {
         name
     }
 
-    /// A class is named after its property, one of a list in the singular; where the name is taken, after the class
-    /// that has the property too.
+    /// A class is named after its property, one of a list in the singular; where the name is taken, after the
+    /// class that has the property too.
     fn unused(&mut self, of: &Property<'_, '_>) -> String {
         let singular = if of.many { of.name.strip_suffix('s').unwrap_or(of.name) } else { of.name };
         let name = capitalized(singular);
@@ -209,7 +213,8 @@ fn capitalized(name: &str) -> String {
 
 /// Names that mean something in Pkl stand in backquotes.
 fn quoted(name: &str) -> String {
-    const KEYWORDS: [&str; 8] = ["class", "external", "fixed", "hidden", "import", "local", "module", "delete"];
+    const KEYWORDS: [&str; 8] =
+        ["class", "external", "fixed", "hidden", "import", "local", "module", "delete"];
     if KEYWORDS.contains(&name) { format!("`{name}`") } else { name.to_owned() }
 }
 
@@ -243,6 +248,9 @@ mod tests {
         let module = module(&RestateDeployment::crd());
         let names: Vec<&str> = module.lines().filter_map(|line| line.strip_prefix("class ")).collect();
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
-        assert!(["Knative {", "StatusKnative {", "Condition {"].iter().all(|name| names.contains(name)), "{names:?}");
+        assert!(
+            ["Knative {", "StatusKnative {", "Condition {"].iter().all(|name| names.contains(name)),
+            "{names:?}"
+        );
     }
 }
