@@ -66,7 +66,7 @@ impl Log {
 
     pub(crate) fn record(&self, note: &Note, code: StatusCode) {
         let Some(queue) = &self.queue else { return };
-        let line = note.with(|fields| fields.is_worth(self.level, code).then(|| fields.line(code))).flatten();
+        let line = note.with(|fields| fields.is_worth(self.level, code).then(|| fields.line(code)));
         if line.is_some_and(|line| queue.try_send(line).is_err()) {
             self.metrics.audit_dropped();
         }
@@ -82,23 +82,23 @@ impl Note {
     /// Adds a fact of the handler's: say, the hash of a statement (C12).
     pub fn annotate(&self, key: impl Into<String>, value: impl Into<String>) {
         let (key, value) = (key.into(), value.into());
-        self.with(|fields| Some(fields.annotate(key, value)));
+        self.with(|fields| fields.annotate(key, value));
     }
 
     pub(crate) fn user(&self, user: &User) {
-        self.with(|fields| Some(fields.set_user(user)));
+        self.with(|fields| fields.set_user(user));
     }
 
     pub(crate) fn impersonated(&self, user: &User) {
-        self.with(|fields| Some(fields.set_impersonated(user)));
+        self.with(|fields| fields.set_impersonated(user));
     }
 
     pub(crate) fn decision(&self, decision: &Decision) {
-        self.with(|fields| Some(fields.set_decision(decision)));
+        self.with(|fields| fields.set_decision(decision));
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Fields) -> T) -> Option<T> {
-        Some(change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+    fn with<T>(&self, change: impl FnOnce(&mut Fields) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -99,7 +99,12 @@ impl Authenticator {
     }
 
     /// The first authenticator that knows the caller counts; if none does, the first that objected.
-    async fn identify(&self, request: &mut Parts, config: Option<&Config>, now: Timestamp) -> Result<User, Error> {
+    async fn identify(
+        &self,
+        request: &mut Parts,
+        config: Option<&Config>,
+        now: Timestamp,
+    ) -> Result<User, Error> {
         let token = bearer::take(&mut request.headers);
         let by_certificate = self.by_certificate(request, config, now);
         match (by_certificate, token) {
@@ -110,7 +115,12 @@ impl Authenticator {
         }
     }
 
-    fn by_certificate(&self, request: &Parts, config: Option<&Config>, now: Timestamp) -> Result<Option<User>, Error> {
+    fn by_certificate(
+        &self,
+        request: &Parts,
+        config: Option<&Config>,
+        now: Timestamp,
+    ) -> Result<Option<User>, Error> {
         let peer = request.extensions.get::<PeerCertificates>();
         let Some(chain) = peer.and_then(PeerCertificates::chain) else { return Ok(None) };
         let config = config.ok_or(Error::NotConfigured)?;
@@ -149,7 +159,8 @@ fn by_front_proxy(
     request: &Parts,
     now: Timestamp,
 ) -> Result<Option<User>, Error> {
-    let leaf = proxy.ca.verify(chain, now).map_err(|source| Error::Certificate { source: Arc::new(source) })?;
+    let leaf =
+        proxy.ca.verify(chain, now).map_err(|source| Error::Certificate { source: Arc::new(source) })?;
     let name = leaf.common_name.as_deref().unwrap_or_default();
     if !proxy.allows(name) {
         return Err(Error::Name { name: name.to_owned() });

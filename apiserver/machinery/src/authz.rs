@@ -136,7 +136,9 @@ impl Authorizer {
 
     fn is_always_allowed(&self, attributes: &Attributes) -> bool {
         let Attributes::Path { path, verb } = attributes else { return false };
-        let under = |open: &String| path.strip_prefix(open.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let under = |open: &String| {
+            path.strip_prefix(open.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         matches!(verb.as_str(), "get" | "head" | "options") && self.always.iter().any(under)
     }
 

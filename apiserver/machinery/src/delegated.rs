@@ -43,7 +43,8 @@ where
 {
     let api = Api::<R>::all(client.clone());
     let once = || counted(metrics, kind, async { api.create(&PostParams::default(), review).await });
-    let pauses = ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_factor(GROWTH).with_max_times(RETRIES);
+    let pauses =
+        ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_factor(GROWTH).with_max_times(RETRIES);
     once.retry(pauses).when(Error::may_pass).await
 }
 

@@ -107,7 +107,11 @@ impl fmt::Debug for Gate {
 
 impl fmt::Debug for Check {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Check").field("name", &self.name).field("scope", &self.scope).finish_non_exhaustive()
+        formatter
+            .debug_struct("Check")
+            .field("name", &self.name)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
     }
 }
 

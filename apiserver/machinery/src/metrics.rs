@@ -15,8 +15,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-pub use labels::{Outcome, RequestKind, RequestLabels};
 use labels::{Component, Counted, Kind, Result as ResultLabel, Terminated, Username, WatchLabels};
+pub use labels::{Outcome, RequestKind, RequestLabels};
 
 /// Buckets of upstream's request durations.
 const SECONDS: [f64; 14] = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 10.0, 30.0, 60.0];
@@ -272,7 +272,11 @@ impl Families {
         longest.add("apiserver_request_sli_duration_seconds", "The same, without waits.", &self.objectives);
         longest.add("apiserver_response_sizes", "Bytes of the answers' bodies.", &self.sizes);
         longest.add("apiserver_current_inflight_requests", "Requests being worked on.", &self.inflight);
-        longest.add("apiserver_longrunning_requests", "Watches and streams that are open.", &self.longrunning);
+        longest.add(
+            "apiserver_longrunning_requests",
+            "Watches and streams that are open.",
+            &self.longrunning,
+        );
         longest.add("apiserver_request_terminations", "Requests that we ended.", &self.terminations);
         longest.add("apiserver_request_aborts", "Requests that the caller gave up.", &self.aborts);
         longest.add("apiserver_watch_events", "Events sent to watchers.", &self.watch_events);
@@ -295,10 +299,18 @@ impl Families {
         let seconds = &self.delegated.authz_seconds;
         all.add("apiserver_delegated_authz_request_duration_seconds", "Time of access reviews.", seconds);
         let expiry = &self.certificate_expiry;
-        all.add("apiserver_client_certificate_expiration_seconds", "Life left in client certificates.", expiry);
+        all.add(
+            "apiserver_client_certificate_expiration_seconds",
+            "Life left in client certificates.",
+            expiry,
+        );
         all.add("apiserver_tls_handshake_errors", "Handshakes that failed.", &self.handshake_errors);
         let expiry = &self.serving_expiry;
-        all.add("apiserver_serving_certificate_expiration_timestamp_seconds", "End of the certificate.", expiry);
+        all.add(
+            "apiserver_serving_certificate_expiration_timestamp_seconds",
+            "End of the certificate.",
+            expiry,
+        );
         all.add("apiserver_audit_dropped", "Audit lines that were not written in time.", &self.audit_dropped);
     }
 }
@@ -351,7 +363,9 @@ mod tests {
     fn a_level_falls_when_its_guard_goes() {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry, "example");
-        let line = |value: u8| format!(r#"inflight_requests{{component="example",request_kind="mutating"}} {value}"#);
+        let line = |value: u8| {
+            format!(r#"inflight_requests{{component="example",request_kind="mutating"}} {value}"#)
+        };
         let level = metrics.inflight(RequestKind::Mutating);
         assert!(exposition(&registry).contains(&line(1)));
         drop(level);

@@ -10,7 +10,8 @@ use k8s_openapi::api::authorization::v1::{
     SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus,
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -92,7 +93,11 @@ impl Identity {
 }
 
 /// The data of the ConfigMap, with the usual header names.
-pub(crate) fn config_map(header_ca: &str, client_ca: Option<&str>, names: &[&str]) -> BTreeMap<String, String> {
+pub(crate) fn config_map(
+    header_ca: &str,
+    client_ca: Option<&str>,
+    names: &[&str],
+) -> BTreeMap<String, String> {
     let mut data: BTreeMap<_, _> = [
         ("requestheader-client-ca-file", header_ca.to_owned()),
         ("requestheader-allowed-names", serde_json::to_string(names).unwrap()),
@@ -140,7 +145,9 @@ impl Reviewer {
         Router::new()
             .route(
                 "/apis/authorization.k8s.io/v1/subjectaccessreviews",
-                post(move |Json(review): Json<SubjectAccessReview>| async move { Json(access.access(review)) }),
+                post(
+                    move |Json(review): Json<SubjectAccessReview>| async move { Json(access.access(review)) },
+                ),
             )
             .route(
                 "/apis/authentication.k8s.io/v1/tokenreviews",

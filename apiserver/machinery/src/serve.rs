@@ -96,7 +96,7 @@ impl Default for Limits {
             writing: 200,
             long_running: 4000,
             body: 3 * 1024 * 1024,
-            deadline: Duration::from_secs(60),
+            deadline: Duration::from_mins(1),
             streams: 1000,
             idle: Duration::from_secs(90),
             connection_age: None,
@@ -141,7 +141,7 @@ impl Server {
             limits,
             grace: _,
         } = self;
-        let router = operations::router(health, registry, version).fallback_service(router);
+        let router = operations::router(&health, registry, version).fallback_service(router);
         Stages::new(authn, authz, metrics, audit, limits).known(resources).draining(draining).around(router)
     }
 }

@@ -29,7 +29,11 @@ pub struct Grace {
 impl Default for Grace {
     fn default() -> Self {
         // kube-proxy and the aggregator need about 10 s to see that an endpoint is gone; unary requests last 60 s.
-        Self { delay: Duration::from_secs(12), spread: Duration::from_secs(10), drain: Duration::from_secs(60) }
+        Self {
+            delay: Duration::from_secs(12),
+            spread: Duration::from_secs(10),
+            drain: Duration::from_mins(1),
+        }
     }
 }
 
@@ -91,6 +95,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_ends_before_the_drain() {
         let draining = Draining::never();
-        assert!(tokio::time::timeout(Duration::from_secs(3600), draining.turn_to_end()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_hours(1), draining.turn_to_end()).await.is_err());
     }
 }

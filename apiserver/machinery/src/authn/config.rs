@@ -82,7 +82,8 @@ pub struct FrontProxy {
 impl Config {
     /// Reads the data of the ConfigMap.
     pub fn parse(data: &BTreeMap<String, String>) -> Result<Self, Error> {
-        let header_ca = data.get(HEADER_CA).filter(|text| !text.trim().is_empty()).ok_or(Error::NoHeaderCa)?;
+        let header_ca =
+            data.get(HEADER_CA).filter(|text| !text.trim().is_empty()).ok_or(Error::NoHeaderCa)?;
         let client_ca = data.get(CLIENT_CA).filter(|text| !text.trim().is_empty());
         let front_proxy = FrontProxy {
             ca: bundle(HEADER_CA, header_ca)?,

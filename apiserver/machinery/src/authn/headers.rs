@@ -66,7 +66,9 @@ fn extra(headers: &HeaderMap, prefixes: &[String]) -> Result<BTreeMap<String, Ve
 
 /// Header names arrive in lower case; decoding may bring back what is not.
 fn key(encoded: &str) -> String {
-    percent_decode_str(encoded).decode_utf8().map_or_else(|_| encoded.to_owned(), std::borrow::Cow::into_owned)
+    percent_decode_str(encoded)
+        .decode_utf8()
+        .map_or_else(|_| encoded.to_owned(), std::borrow::Cow::into_owned)
 }
 
 /// Names may be any UTF-8 text.

@@ -46,7 +46,8 @@ pub struct Impersonation {
 impl Impersonation {
     /// Takes the wish out of the headers.
     pub fn take(headers: &mut HeaderMap) -> Result<Option<Self>, Error> {
-        let names: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with(PREFIX)).cloned().collect();
+        let names: Vec<_> =
+            headers.keys().filter(|name| name.as_str().starts_with(PREFIX)).cloned().collect();
         let mut wanted = Self::default();
         for name in &names {
             for value in headers.get_all(name) {
@@ -122,7 +123,12 @@ fn service_account(user: &str) -> Option<(&str, &str)> {
     (!namespace.is_empty() && !name.is_empty() && !name.contains(':')).then_some((namespace, name))
 }
 
-fn right((group, version): (&str, &str), resource: &str, subresource: Option<&str>, name: &str) -> Attributes {
+fn right(
+    (group, version): (&str, &str),
+    resource: &str,
+    subresource: Option<&str>,
+    name: &str,
+) -> Attributes {
     Attributes::Resource(Box::new(ResourceAttributes {
         verb: "impersonate".to_owned(),
         group: group.to_owned(),

@@ -26,7 +26,11 @@ fn world(allowed_names: &[&str]) -> World {
 }
 
 impl World {
-    async fn ask(&self, identity: Option<&Identity>, headers: &[(&str, &str)]) -> (Result<User, Error>, Parts) {
+    async fn ask(
+        &self,
+        identity: Option<&Identity>,
+        headers: &[(&str, &str)],
+    ) -> (Result<User, Error>, Parts) {
         let mut request = Request::new(()).into_parts().0;
         request.extensions.insert(identity.map(Identity::peer).unwrap_or_default());
         for (name, value) in headers {
@@ -36,7 +40,11 @@ impl World {
         (user, request)
     }
 
-    async fn name(&self, identity: Option<&Identity>, headers: &[(&str, &str)]) -> Result<String, &'static str> {
+    async fn name(
+        &self,
+        identity: Option<&Identity>,
+        headers: &[(&str, &str)],
+    ) -> Result<String, &'static str> {
         match self.ask(identity, headers).await.0 {
             Ok(user) => Ok(user.name),
             Err(Error::Certificate { .. }) => Err("certificate"),
@@ -62,7 +70,10 @@ async fn a1_a_header_with_a_certificate_of_the_client_ca_is_nothing() {
     let proxy_in_name_only = world.client_ca.client("proxy", &["dev"]);
     let (user, _) = world.ask(Some(&proxy_in_name_only), &CLAIM).await;
     let user = user.unwrap();
-    assert_eq!((user.name.as_str(), user.groups.as_slice()), ("proxy", ["dev".to_owned(), AUTHENTICATED.to_owned()].as_slice()));
+    assert_eq!(
+        (user.name.as_str(), user.groups.as_slice()),
+        ("proxy", ["dev".to_owned(), AUTHENTICATED.to_owned()].as_slice())
+    );
     assert!(user.extra[CREDENTIAL_ID][0].starts_with("X509SHA256="), "A7: {user:?}");
 }
 
@@ -97,18 +108,21 @@ async fn a3_a4_the_whole_identity_is_read() {
     let world = world(&["proxy"]);
     let proxy = world.header_ca.client("proxy", &[]);
     let (user, request) = world
-        .ask(Some(&proxy), &[
-            ("x-remote-user", "alice"),
-            ("x-remote-uid", "42"),
-            ("x-remote-group", "dev"),
-            ("x-remote-group", ""),
-            ("x-remote-group", "ops"),
-            ("x-remote-extra-scopes", "read"),
-            ("x-remote-extra-scopes", "write"),
-            ("x-remote-extra-example.com%2fkey", "value"),
-            ("cookie", "a=b"),
-            ("accept", "*/*"),
-        ])
+        .ask(
+            Some(&proxy),
+            &[
+                ("x-remote-user", "alice"),
+                ("x-remote-uid", "42"),
+                ("x-remote-group", "dev"),
+                ("x-remote-group", ""),
+                ("x-remote-group", "ops"),
+                ("x-remote-extra-scopes", "read"),
+                ("x-remote-extra-scopes", "write"),
+                ("x-remote-extra-example.com%2fkey", "value"),
+                ("cookie", "a=b"),
+                ("accept", "*/*"),
+            ],
+        )
         .await;
     insta::assert_debug_snapshot!(user.unwrap(), @r#"
     User {
@@ -174,7 +188,11 @@ async fn a5_what_was_good_stays_when_something_broken_comes() {
     let broken = config_map("-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n", None, &[]);
     assert!(matches!(world.config.offer(&broken), Err(config::Error::Bundle { .. })));
     assert_eq!(world.name(Some(&proxy), &CLAIM).await, Ok("admin".to_owned()));
-    assert_eq!(world.name(Some(&world.header_ca.client("x", &[])), &CLAIM).await, Err("name"), "the old list");
+    assert_eq!(
+        world.name(Some(&world.header_ca.client("x", &[])), &CLAIM).await,
+        Err("name"),
+        "the old list"
+    );
 }
 
 #[test]
@@ -192,7 +210,8 @@ fn a6_h12_readiness_names_what_is_missing() {
 async fn a6_a_certificate_is_refused_while_no_configuration_has_been_read() {
     let reviewer = Reviewer::default();
     let config = LiveConfig::new(&Health::new());
-    let world = World { authn: Authenticator::new(config, reviewer.client(), Metrics::unread()), ..world(&[]) };
+    let world =
+        World { authn: Authenticator::new(config, reviewer.client(), Metrics::unread()), ..world(&[]) };
     assert_eq!(world.name(Some(&world.header_ca.client("proxy", &[])), &CLAIM).await, Err("other"));
     assert_eq!(world.name(None, &CLAIM).await, Ok(ANONYMOUS.to_owned()), "probes still work");
 }
@@ -247,7 +266,10 @@ async fn a10_the_first_that_knows_the_caller_counts() {
     let proxy = world.header_ca.client("proxy", &[]);
     let foreign = Authority::new("foreign").client("x", &[]);
     assert_eq!(world.name(Some(&proxy), &[CLAIM[0], bearer]).await, Ok("admin".to_owned()));
-    assert_eq!(world.name(Some(&world.client_ca.client("dave", &[])), &[bearer]).await, Ok("dave".to_owned()));
+    assert_eq!(
+        world.name(Some(&world.client_ca.client("dave", &[])), &[bearer]).await,
+        Ok("dave".to_owned())
+    );
     assert_eq!(world.name(Some(&foreign), &[bearer]).await, Ok("carol".to_owned()));
     assert_eq!(world.name(Some(&foreign), &[]).await, Err("certificate"), "an objection is not anonymous");
 }

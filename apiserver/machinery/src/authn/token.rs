@@ -68,7 +68,8 @@ impl Tokens {
             tracing::debug!(error, "a token was not accepted");
         }
         let meant = self.is_meant_for_us(&audiences.unwrap_or_default());
-        let api::UserInfo { username, uid, groups, extra } = user.filter(|_| authenticated == Some(true) && meant)?;
+        let api::UserInfo { username, uid, groups, extra } =
+            user.filter(|_| authenticated == Some(true) && meant)?;
         Some(User {
             name: username.filter(|name| !name.is_empty())?,
             uid: uid.filter(|uid| !uid.is_empty()),

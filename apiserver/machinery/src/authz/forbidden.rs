@@ -76,7 +76,11 @@ mod tests {
     #[case(versions(None, Some("shop"), Some("a")), "", r#"things.example.dev "a" is forbidden: User "alice" cannot get resource "things" in API group "example.dev" in the namespace "shop""#)]
     #[case(versions(Some("proxy"), None, None), "RBAC: no", r#"things.example.dev is forbidden: User "alice" cannot get resource "things/proxy" in API group "example.dev" at the cluster scope: RBAC: no"#)]
     #[case(Attributes::Path { verb: "get".to_owned(), path: "/metrics".to_owned() }, "", r#"forbidden: User "alice" cannot get path "/metrics""#)]
-    fn z9_the_words_of_kube_apiserver(#[case] attributes: Attributes, #[case] reason: &str, #[case] words: &str) {
+    fn z9_the_words_of_kube_apiserver(
+        #[case] attributes: Attributes,
+        #[case] reason: &str,
+        #[case] words: &str,
+    ) {
         assert_eq!(message(&attributes, reason), words);
     }
 
@@ -84,11 +88,17 @@ mod tests {
     fn z9_details_name_group_and_plural() {
         let status = status(&User::named("alice"), &versions(Some("proxy"), None, Some("a")), "");
         let details = status.details.unwrap();
-        assert_eq!((details.name.as_str(), details.group.as_str(), details.kind.as_str()), ("a", "example.dev", "things"));
+        assert_eq!(
+            (details.name.as_str(), details.group.as_str(), details.kind.as_str()),
+            ("a", "example.dev", "things")
+        );
     }
 
     #[test]
     fn z9_markup_is_escaped() {
-        assert!(message(&Attributes::Path { verb: "get".to_owned(), path: "/<b>&".to_owned() }, "").contains("/&lt;b&gt;&amp;"));
+        assert!(
+            message(&Attributes::Path { verb: "get".to_owned(), path: "/<b>&".to_owned() }, "")
+                .contains("/&lt;b&gt;&amp;")
+        );
     }
 }

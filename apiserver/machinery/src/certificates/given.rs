@@ -17,6 +17,8 @@ use crate::tls::slot::CertificateSlot;
 
 /// Serves the pair in two PEM files, and what replaces it: also by the swap of a mounted Secret.
 pub async fn files(certificate: &str, key: &str) -> Result<Arc<dyn ResolvesServerCert>, Error> {
+    // The library signs with the provider of the process; one that is installed already stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let watched = CertifiedKeyWatched::new(key, certificate).await;
     let watched = watched.map_err(|source| Error::Files { source })?;
     Ok(watched)

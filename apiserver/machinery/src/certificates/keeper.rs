@@ -16,7 +16,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 
 use super::keyring::Keyring;
-use super::plan::{self, Step};
+use super::plan::{self, Published, Step};
 use super::publish::{self, Seen};
 use super::{Error, Names, Policy};
 use crate::authn::live_chain;
@@ -53,22 +53,21 @@ pub struct Keeper {
 }
 
 enum Event {
-    Secret(Option<Box<Secret>>),
-    Service(String, Option<Box<APIService>>),
+    Secret(Seen<Secret>),
+    Service(String, Seen<APIService>),
 }
 
-#[derive(Default)]
 struct View {
-    secret: Option<Option<Box<Secret>>>,
-    services: BTreeMap<String, Seen>,
+    secret: Seen<Secret>,
+    services: BTreeMap<String, Seen<APIService>>,
 }
 
 impl Keeper {
     /// Runs for ever.
     pub async fn run(self) {
         let mut events = self.events();
-        let services = self.api_services.iter().map(|name| (name.clone(), None)).collect();
-        let mut view = View { secret: None, services };
+        let services = self.api_services.iter().map(|name| (name.clone(), Seen::NotYet)).collect();
+        let mut view = View { secret: Seen::NotYet, services };
         let mut pause = SOON;
         loop {
             tokio::select! {
@@ -89,13 +88,13 @@ impl Keeper {
     fn events(&self) -> BoxStream<'static, Event> {
         let logged = |error: &watcher::Error| tracing::warn!(error = live_chain(error), "watch failed");
         let secret = watcher::watch_object(self.secrets(), &self.secret).default_backoff();
-        let secret = secret.inspect_err(logged).filter_map(async |seen| Some(Event::Secret(seen.ok()?.map(Box::new))));
+        let secret =
+            secret.inspect_err(logged).filter_map(async |seen| Some(Event::Secret(seen.ok()?.into())));
         let services = self.api_services.iter().map(|name| {
             let api = Api::<APIService>::all(self.client.clone());
             let (name, seen) = (name.clone(), watcher::watch_object(api, name).default_backoff());
             let event = move |seen: watcher::Result<Option<APIService>>| {
-                let event = seen.ok().map(|seen| Event::Service(name.clone(), seen.map(Box::new)));
-                std::future::ready(event)
+                std::future::ready(seen.ok().map(|seen| Event::Service(name.clone(), seen.into())))
             };
             seen.inspect_err(logged).filter_map(event).boxed()
         });
@@ -105,13 +104,18 @@ impl Keeper {
     fn see(&self, view: &mut View, event: Event) {
         match event {
             Event::Service(name, seen) => {
-                view.services.insert(name, Some(seen));
+                if matches!(&seen, Seen::Present(service) if publish::is_insecure(service)) {
+                    tracing::warn!(api_service = name, "insecureSkipTLSVerify is set: caBundle is not kept");
+                }
+                view.services.insert(name, seen);
             }
             Event::Secret(seen) => {
-                if let Some(Err(error)) = seen.as_deref().map(|secret| self.serve(secret)) {
+                if let Seen::Present(secret) = &seen
+                    && let Err(error) = self.serve(secret)
+                {
                     tracing::warn!(error = live_chain(&error), secret = self.secret, "not served");
                 }
-                view.secret = Some(seen);
+                view.secret = seen;
             }
         }
     }
@@ -129,32 +133,46 @@ impl Keeper {
 
     /// Returns when to look again.
     async fn step(&self, view: &View) -> Result<Duration, Error> {
-        let Some(secret) = &view.secret else { return Ok(SOON) };
-        let keyring = secret.as_deref().map(Keyring::from_secret).transpose().unwrap_or_default();
-        if let Some(keyring) = &keyring {
-            self.publish(view, keyring).await?;
-        }
+        let secret = match &view.secret {
+            Seen::NotYet => return Ok(SOON),
+            Seen::Absent => None,
+            Seen::Present(secret) => Some(secret.as_ref()),
+        };
+        // What cannot be read is made anew.
+        let before = secret.and_then(|secret| Keyring::from_secret(secret).ok()).unwrap_or_default();
         let published = publish::published(view.services.values());
-        let (before, now) = (keyring.unwrap_or_default(), Timestamp::now());
-        let (after, until) = advance(&before, |keyring| plan::next(keyring, &published, &self.names, &self.policy, now), |keyring, step| {
-            tracing::info!(?step, "serving certificate");
-            plan::take(keyring, step, &self.names, &self.policy, now)
-        })?;
+        let (after, until) = self.advance(&before, &published)?;
         if after == before {
-            return Ok(Duration::try_from(until.duration_since(now)).unwrap_or(SOON));
+            self.publish(view, &before).await;
+            return Ok(Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or(SOON));
         }
-        self.write(secret.as_deref(), &after).await?;
+        self.write(secret, &after).await?;
         Ok(SOON)
     }
 
-    async fn publish(&self, view: &View, keyring: &Keyring) -> Result<(), Error> {
+    fn advance(&self, before: &Keyring, published: &Published) -> Result<(Keyring, Timestamp), Error> {
+        let (names, policy, now) = (&self.names, &self.policy, Timestamp::now());
+        let next = |keyring: &Keyring| plan::next(keyring, published, names, policy, now);
+        advance(before, next, |keyring, step| {
+            tracing::info!(?step, "serving certificate");
+            plan::take(keyring, step, names, policy, now)
+        })
+    }
+
+    /// A bundle that cannot be written holds up its own CA alone.
+    async fn publish(&self, view: &View, keyring: &Keyring) {
         for (name, seen) in &view.services {
-            let Some(Some(service)) = seen else { continue };
-            if !publish::is_current(service, keyring) {
-                publish::publish(&self.client, &self.field_manager, name, &self.secrets(), &self.secret).await?;
+            let Seen::Present(service) = seen else { continue };
+            if publish::is_current(service, keyring) {
+                continue;
+            }
+            let manager = &self.field_manager;
+            let published =
+                publish::publish(&self.client, manager, name, &self.secrets(), &self.secret).await;
+            if let Err(error) = published {
+                tracing::warn!(api_service = name, error = live_chain(&error), "caBundle not published");
             }
         }
-        Ok(())
     }
 
     /// H4: whoever comes second finds out and looks again.

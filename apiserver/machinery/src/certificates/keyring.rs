@@ -3,6 +3,7 @@
 //! Invariant: each CA has its key beside it, in the same order; what cannot be read as a whole is not read at all.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
@@ -34,7 +35,7 @@ pub struct Validity {
 }
 
 /// A CA.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Authority {
     certificate: String,
     key: String,
@@ -45,7 +46,7 @@ pub struct Authority {
 }
 
 /// The certificate that is served.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Leaf {
     certificate: String,
     key: String,
@@ -71,7 +72,11 @@ struct Notes {
 }
 
 impl Authority {
-    pub(super) fn new(certificate: String, key: String, published_since: Option<Timestamp>) -> Result<Self, Error> {
+    pub(super) fn new(
+        certificate: String,
+        key: String,
+        published_since: Option<Timestamp>,
+    ) -> Result<Self, Error> {
         let (fingerprint, valid) = read(&certificate, AUTHORITIES)?;
         Ok(Self { certificate, key, fingerprint, valid, published_since })
     }
@@ -97,7 +102,12 @@ impl Authority {
 }
 
 impl Leaf {
-    pub(super) fn new(certificate: String, key: String, issuer: String, names: Vec<String>) -> Result<Self, Error> {
+    pub(super) fn new(
+        certificate: String,
+        key: String,
+        issuer: String,
+        names: Vec<String>,
+    ) -> Result<Self, Error> {
         let (_, valid) = read(&certificate, LEAF)?;
         Ok(Self { certificate, key, issuer, names, valid })
     }
@@ -125,6 +135,28 @@ impl Leaf {
     /// When it is valid.
     pub fn valid(&self) -> Validity {
         self.valid
+    }
+}
+
+/// Keys are never printed.
+impl fmt::Debug for Authority {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { certificate: _, key: _, fingerprint, valid, published_since } = self;
+        let mut shown = formatter.debug_struct("Authority");
+        shown
+            .field("fingerprint", fingerprint)
+            .field("valid", valid)
+            .field("published_since", published_since);
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// Keys are never printed.
+impl fmt::Debug for Leaf {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { certificate: _, key: _, issuer, names, valid } = self;
+        let mut shown = formatter.debug_struct("Leaf");
+        shown.field("issuer", issuer).field("names", names).field("valid", valid).finish_non_exhaustive()
     }
 }
 
@@ -215,5 +247,6 @@ fn read(certificate: &str, key: &'static str) -> Result<(String, Validity), Erro
 /// The PEM text cut into its blocks.
 fn blocks(text: &str, key: &'static str) -> Result<Vec<String>, Error> {
     let blocks = pem::parse_many(text).map_err(|_| Error::Stored { key })?;
-    Ok(blocks.iter().map(pem::encode).collect())
+    let lines = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    Ok(blocks.iter().map(|block| pem::encode_config(block, lines)).collect())
 }

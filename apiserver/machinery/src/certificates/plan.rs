@@ -53,7 +53,13 @@ impl Published {
 }
 
 /// The first of the rules that applies.
-pub fn next(keyring: &Keyring, published: &Published, names: &Names, policy: &Policy, now: Timestamp) -> Step {
+pub fn next(
+    keyring: &Keyring,
+    published: &Published,
+    names: &Names,
+    policy: &Policy,
+    now: Timestamp,
+) -> Step {
     let rules = [
         drop_expired(keyring, now),
         add_authority(keyring, policy, now),
@@ -65,9 +71,19 @@ pub fn next(keyring: &Keyring, published: &Published, names: &Names, policy: &Po
 }
 
 /// Takes a step. Time and randomness go into new certificates only.
-pub fn take(mut keyring: Keyring, step: &Step, names: &Names, policy: &Policy, now: Timestamp) -> Result<Keyring, Error> {
+pub fn take(
+    mut keyring: Keyring,
+    step: &Step,
+    names: &Names,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Keyring, Error> {
     let note = |keyring: &mut Keyring, authority: &str, since| {
-        keyring.authorities.iter_mut().filter(|each| each.fingerprint() == authority).for_each(|each| each.published_since = since);
+        keyring
+            .authorities
+            .iter_mut()
+            .filter(|each| each.fingerprint() == authority)
+            .for_each(|each| each.published_since = since);
     };
     match step {
         Step::Rest(_) => {}
@@ -106,15 +122,14 @@ fn replace_useless_leaf(keyring: &Keyring, now: Timestamp) -> Option<Step> {
 }
 
 fn note_publication(keyring: &Keyring, published: &Published) -> Option<Step> {
-    let noted = keyring.authorities().iter().find_map(|each| {
+    keyring.authorities().iter().find_map(|each| {
         let held = published.holds(each.fingerprint())?;
         match (held, each.published_since) {
             (true, None) => Some(Step::NotePublished(each.fingerprint().to_owned())),
             (false, Some(_)) => Some(Step::ForgetPublished(each.fingerprint().to_owned())),
             (true, Some(_)) | (false, None) => None,
         }
-    });
-    noted
+    })
 }
 
 /// By a CA that is trusted for certain; while there is none, by the CA of the leaf that is served already.
@@ -143,7 +158,8 @@ fn is_trusted(authority: &Authority, published: &Published, policy: &Policy, now
 fn rest(keyring: &Keyring, policy: &Policy, now: Timestamp) -> Timestamp {
     let leaf = keyring.leaf().map(|leaf| leaf.valid().until - policy.renew_leaf);
     let authorities = keyring.authorities().iter();
-    let overlaps = authorities.clone().filter_map(|each| each.published_since.map(|since| since + policy.overlap));
+    let overlaps =
+        authorities.clone().filter_map(|each| each.published_since.map(|since| since + policy.overlap));
     let ends = authorities.flat_map(|each| [each.valid().until - policy.renew_authority, each.valid().until]);
     let moments = leaf.into_iter().chain(overlaps).chain(ends).filter(|moment| *moment > now);
     moments.chain([now + LONGEST_REST]).min().unwrap_or(now + LONGEST_REST)

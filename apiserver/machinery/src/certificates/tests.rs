@@ -17,7 +17,11 @@ use super::plan::{self, Published, Step};
 use super::*;
 
 pub(super) fn names() -> Names {
-    Names { service: "things".to_owned(), namespace: "shop".to_owned(), cluster_domain: "cluster.local".to_owned() }
+    Names {
+        service: "things".to_owned(),
+        namespace: "shop".to_owned(),
+        cluster_domain: "cluster.local".to_owned(),
+    }
 }
 
 fn start() -> Timestamp {
@@ -37,10 +41,13 @@ fn is_accepted(leaf: &Leaf, bundle: &str, host: &str, now: Timestamp) -> bool {
     let anchors: Vec<_> = roots.iter().map(|each| webpki::anchor_from_trusted_cert(each).unwrap()).collect();
     let der = CertificateDer::from_pem_slice(leaf.certificate().as_bytes()).unwrap();
     let certificate = webpki::EndEntityCert::try_from(&der).unwrap();
-    let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.as_second().try_into().unwrap()));
+    let time =
+        UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.as_second().try_into().unwrap()));
     let usage = webpki::KeyUsage::server_auth();
-    let chains = certificate.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &anchors, &[], time, usage, None, None);
-    chains.is_ok() && certificate.verify_is_valid_for_subject_name(&ServerName::try_from(host).unwrap()).is_ok()
+    let chains =
+        certificate.verify_for_usage(webpki::ALL_VERIFICATION_ALGS, &anchors, &[], time, usage, None, None);
+    chains.is_ok()
+        && certificate.verify_is_valid_for_subject_name(&ServerName::try_from(host).unwrap()).is_ok()
 }
 
 #[test]
@@ -51,7 +58,12 @@ fn h1_the_first_pass_makes_a_ca_and_a_leaf_that_the_aggregator_accepts() {
         assert!(is_accepted(leaf, &keyring.bundle(), host, start()), "P2: {host}");
     }
     assert!(!is_accepted(leaf, &keyring.bundle(), "things.other.svc", start()));
-    assert!(!is_accepted(leaf, &keyring.bundle(), "things.shop.svc", start() + SignedDuration::from_hours(24 * 91)));
+    assert!(!is_accepted(
+        leaf,
+        &keyring.bundle(),
+        "things.shop.svc",
+        start() + SignedDuration::from_hours(24 * 91)
+    ));
 }
 
 #[test]
@@ -62,14 +74,18 @@ fn h1_the_secret_holds_all_of_it() {
     for key in ["tls.crt", "tls.key", "ca.crt", "ca.key", "notes.json"] {
         let mut broken = secret.clone();
         broken.data.as_mut().unwrap().remove(key);
-        assert!(matches!(Keyring::from_secret(&broken), Err(Error::Stored { key: missing }) if missing == key));
+        assert!(
+            matches!(Keyring::from_secret(&broken), Err(Error::Stored { key: missing }) if missing == key)
+        );
     }
 }
 
 #[test]
 fn h3_the_steps_of_a_rotation_in_their_order() {
     let now = start();
-    let everywhere = |keyring: &Keyring| Published::Everywhere(fingerprints(keyring.bundle().as_bytes()).into_iter().collect());
+    let everywhere = |keyring: &Keyring| {
+        Published::Everywhere(fingerprints(keyring.bundle().as_bytes()).into_iter().collect())
+    };
     let (first, _) = settle(&Keyring::default(), &Published::Nowhere, now);
     let old = first.leaf().unwrap().clone();
 
@@ -179,7 +195,10 @@ impl World {
         if old.valid().contains(self.now) && old.issuer() != new.issuer() {
             let since = self.trusted.get(new.issuer()).copied();
             let overlap = Policy::default().overlap;
-            prop_assert!(since.is_some_and(|since| since + overlap <= self.now), "switched too early: {since:?}");
+            prop_assert!(
+                since.is_some_and(|since| since + overlap <= self.now),
+                "switched too early: {since:?}"
+            );
         }
         Ok(())
     }
@@ -190,7 +209,10 @@ impl World {
             let known = self.keyring.authorities().iter().any(|each| each.fingerprint() == leaf.issuer());
             prop_assert!(known, "a CA was dropped too early");
         }
-        prop_assert!(self.keyring.leaf().is_some_and(|leaf| leaf.valid().contains(self.now)), "something is served");
+        prop_assert!(
+            self.keyring.leaf().is_some_and(|leaf| leaf.valid().contains(self.now)),
+            "something is served"
+        );
         prop_assert!(self.keyring.authorities().len() <= 4, "the bundle does not grow");
         Ok(())
     }

@@ -104,7 +104,8 @@ impl Acceptor {
             self.router.clone().oneshot(request.map(Body::new))
         });
         let builder = builder(self.limits);
-        let mut served = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let mut served =
+            std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = served.as_mut() => ended,
             () = self.time_to_go(&connection) => {
@@ -120,7 +121,9 @@ impl Acceptor {
     async fn time_to_go(&self, connection: &Connection) {
         let age = async {
             match self.limits.connection_age {
-                Some(age) => tokio::time::sleep(age.mul_f64(1.0 + crate::shutdown::random_share() / 4.0)).await,
+                Some(age) => {
+                    tokio::time::sleep(age.mul_f64(1.0 + crate::shutdown::random_share() / 4.0)).await
+                }
                 None => std::future::pending().await,
             }
         };

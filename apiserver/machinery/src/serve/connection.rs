@@ -91,7 +91,7 @@ mod tests {
         let connection = Connection::new(PeerCertificates::default(), ([127, 0, 0, 1], 1).into());
         let limit = Duration::from_secs(90);
         let busy = connection.busy();
-        let waited = tokio::time::timeout(Duration::from_secs(3600), connection.idle_for(limit)).await;
+        let waited = tokio::time::timeout(Duration::from_hours(1), connection.idle_for(limit)).await;
         assert!(waited.is_err(), "a request is open");
         drop(busy);
         let start = Instant::now();

@@ -18,15 +18,16 @@ use crate::status::Status;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-pub(super) fn router(health: Health, registry: Arc<Registry>, version: Info) -> Router {
+pub(super) fn router(health: &Health, registry: Arc<Registry>, version: Info) -> Router {
     let metrics = get(move || async move { ([(CONTENT_TYPE, OPEN_METRICS)], exposition(&registry)) });
     let version = get(move || async move { Json(version) });
-    let checks = [("livez", Scope::Alive), ("readyz", Scope::Ready), ("healthz", Scope::Alive)];
+    let scopes = [("livez", Scope::Alive), ("readyz", Scope::Ready), ("healthz", Scope::Alive)];
     let router = Router::new().route("/metrics", metrics).route("/version", version);
-    checks.into_iter().fold(router, |router, (path, scope)| {
-        let state = Checks { health: health.clone(), path, scope };
-        let routes = Router::new().route(&format!("/{path}"), get(all)).route(&format!("/{path}/{{name}}"), get(one));
-        router.merge(routes.with_state(state))
+    scopes.into_iter().fold(router, |router, (path, scope)| {
+        let checks = Checks { health: health.clone(), path, scope };
+        let own =
+            Router::new().route(&format!("/{path}"), get(all)).route(&format!("/{path}/{{name}}"), get(one));
+        router.merge(own.with_state(checks))
     })
 }
 

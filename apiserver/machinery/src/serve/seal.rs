@@ -20,7 +20,11 @@ pub struct Verbatim;
 pub(super) async fn seal(request: Request, next: Next) -> Response {
     let upgrades_http1 = request.version() <= Version::HTTP_11 && request.headers().contains_key(UPGRADE);
     let response = sealed(next.run(request).await);
-    if upgrades_http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS { closing(response) } else { response }
+    if upgrades_http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        closing(response)
+    } else {
+        response
+    }
 }
 
 /// A panic in a handler is a fault of ours, said as such.
@@ -43,7 +47,7 @@ fn sealed(response: Response) -> Response {
 
 fn explained(mut response: Response) -> Response {
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let (parts, _) = (response.extensions(), ());
+    let parts = response.extensions();
     if parts.get::<Status>().is_some() || parts.get::<Verbatim>().is_some() || is_json(&response) {
         return response;
     }
@@ -73,7 +77,10 @@ fn status(code: StatusCode) -> Status {
         401 => Status::unauthorized(),
         403 => Status::new(Reason::Forbidden, "forbidden"),
         404 => Status::no_such_path(),
-        405 => Status::new(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource"),
+        405 => Status::new(
+            Reason::MethodNotAllowed,
+            "the server does not allow this method on the requested resource",
+        ),
         406 => Status::new(Reason::NotAcceptable, text),
         409 => Status::new(Reason::Conflict, text),
         410 => Status::new(Reason::Gone, text),

@@ -45,16 +45,16 @@ struct Shared {
 
 impl Stages {
     pub(super) fn new(
-        authn: Authenticator,
-        authz: Authorizer,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
         metrics: Metrics,
         audit: audit::Log,
         limits: Limits,
     ) -> Self {
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
         Self(Arc::new(Shared {
-            authn,
-            authz,
+            authn: authenticator,
+            authz: authorizer,
             metrics,
             audit,
             limits,

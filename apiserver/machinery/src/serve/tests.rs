@@ -43,16 +43,22 @@ fn router() -> Router {
         .route(THING, any(whoami))
         .route("/panic", get(panicking))
         .route("/redirect", get(|| async { axum::response::Redirect::to("/elsewhere") }))
-        .route("/slow", get(|| async { tokio::time::sleep(Duration::from_secs(600)).await }))
+        .route("/slow", get(|| async { tokio::time::sleep(Duration::from_mins(10)).await }))
         .route("/brief", get(|| async { tokio::time::sleep(Duration::from_millis(400)).await }))
-        .route("/warn", get(|Extension(warnings): Extension<Warnings>| async move { warnings.add("careful") }))
+        .route(
+            "/warn",
+            get(|Extension(warnings): Extension<Warnings>| async move { warnings.add("careful") }),
+        )
         .route("/echo", axum::routing::post(|body: axum::body::Bytes| async move { body.len().to_string() }))
         .route("/teapot", get(|| async { (StatusCode::IM_A_TEAPOT, "plain text") }))
-        .route("/proxied", get(|| async {
-            let mut response = (StatusCode::NOT_FOUND, "their text").into_response();
-            response.extensions_mut().insert(Verbatim);
-            response
-        }))
+        .route(
+            "/proxied",
+            get(|| async {
+                let mut response = (StatusCode::NOT_FOUND, "their text").into_response();
+                response.extensions_mut().insert(Verbatim);
+                response
+            }),
+        )
         .route("/apis/example.dev/v1/things/a/log", get(endless))
         .fallback(|| async { Status::no_such_path() })
 }
@@ -98,7 +104,11 @@ async fn world_with(change: impl FnOnce(Server) -> Server) -> World {
         audit: audit::Log::off(),
         version: Info { git_version: "v0.1.0".to_owned(), ..Info::default() },
         limits: Limits::default(),
-        grace: Grace { delay: Duration::from_millis(300), spread: Duration::from_millis(50), drain: Duration::from_secs(5) },
+        grace: Grace {
+            delay: Duration::from_millis(300),
+            spread: Duration::from_millis(50),
+            drain: Duration::from_secs(5),
+        },
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
@@ -116,7 +126,9 @@ impl World {
             .unwrap()
             .with_root_certificates(roots);
         let mut config = match identity {
-            Some(identity) => builder.with_client_auth_cert(identity.certificates(), identity.private_key()).unwrap(),
+            Some(identity) => {
+                builder.with_client_auth_cert(identity.certificates(), identity.private_key()).unwrap()
+            }
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
@@ -165,12 +177,15 @@ async fn t1_p9_both_protocols_and_no_certificate_demanded() {
 #[tokio::test]
 async fn a1_a13_the_front_proxy_is_believed_and_its_headers_go_no_further() {
     let world = world().await;
-    let request = world.proxy().get(world.url(THING)).header("x-remote-user", "alice").header("x-remote-group", "dev");
+    let request =
+        world.proxy().get(world.url(THING)).header("x-remote-user", "alice").header("x-remote-group", "dev");
     let response = request.header("cookie", "a=b").send().await.unwrap();
     assert_eq!(response.headers()["cache-control"], "no-cache, private", "P11");
     let body: Value = response.json().await.unwrap();
     assert_eq!((&body["name"], &body["groups"]), (&json!("alice"), &json!(["dev", "system:authenticated"])));
-    assert!(!body["headers"].to_string().contains("x-remote") && !body["headers"].to_string().contains("cookie"));
+    assert!(
+        !body["headers"].to_string().contains("x-remote") && !body["headers"].to_string().contains("cookie")
+    );
 }
 
 #[tokio::test]
@@ -213,7 +228,10 @@ async fn a15_impersonation_takes_the_right_to_it() {
     };
     let (code, _, message) = status(ask("bob").await.unwrap()).await;
     assert_eq!(code, 403);
-    assert!(message.contains(r#"users "alice" is forbidden: User "bob" cannot impersonate resource "users""#), "{message}");
+    assert!(
+        message.contains(r#"users "alice" is forbidden: User "bob" cannot impersonate resource "users""#),
+        "{message}"
+    );
     let body: Value = ask("alice").await.unwrap().json().await.unwrap();
     assert_eq!(body["name"], "alice");
     assert!(!body["headers"].to_string().contains("impersonate"));
@@ -223,14 +241,24 @@ async fn a15_impersonation_takes_the_right_to_it() {
 async fn h1_a_new_certificate_is_served_under_open_connections() {
     let mut world = world().await;
     let client = world.proxy();
-    let ask = || async { client.get(world.url("/livez")).header("x-remote-user", "alice").send().await.map(|response| response.status().as_u16()) };
+    let ask = || async {
+        client
+            .get(world.url("/livez"))
+            .header("x-remote-user", "alice")
+            .send()
+            .await
+            .map(|response| response.status().as_u16())
+    };
     assert_eq!(ask().await.unwrap(), 200);
     let next = Authority::new("next");
     let serving = next.server(HOST);
     world.slot.store(serving.chain.as_bytes(), serving.key.as_bytes()).unwrap();
     assert_eq!(ask().await.unwrap(), 200, "the open connection lives on");
     let old_roots = world.anonymous();
-    assert!(old_roots.get(world.url("/livez")).send().await.is_err(), "new connections see the new certificate");
+    assert!(
+        old_roots.get(world.url("/livez")).send().await.is_err(),
+        "new connections see the new certificate"
+    );
     world.serving_ca = next;
     assert_eq!(world.anonymous().get(world.url("/livez")).send().await.unwrap().status(), 200);
 }
@@ -284,7 +312,8 @@ async fn e7_t4_bodies_are_bounded() {
 #[tokio::test]
 async fn c9_p11_warnings_and_the_audit_id_reach_the_client() {
     let world = world().await;
-    let request = world.proxy().get(world.url("/warn")).header("x-remote-user", "alice").header("audit-id", "joined");
+    let request =
+        world.proxy().get(world.url("/warn")).header("x-remote-user", "alice").header("audit-id", "joined");
     let response = request.send().await.unwrap();
     assert_eq!(response.headers()["warning"], r#"299 - "careful""#);
     assert_eq!(response.headers()["audit-id"], "joined");
@@ -367,7 +396,8 @@ async fn t9_w21_a_stop_loses_nothing() {
 #[tokio::test]
 async fn t9_what_does_not_end_is_cut() {
     let world = world_with(|mut server| {
-        server.grace = Grace { delay: Duration::ZERO, spread: Duration::ZERO, drain: Duration::from_millis(200) };
+        server.grace =
+            Grace { delay: Duration::ZERO, spread: Duration::ZERO, drain: Duration::from_millis(200) };
         server
     })
     .await;

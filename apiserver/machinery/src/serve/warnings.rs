@@ -57,10 +57,16 @@ mod tests {
 
     fn written(texts: &[&str]) -> Vec<String> {
         let warnings = Warnings::default();
-        texts.iter().for_each(|text| warnings.add(*text));
+        for text in texts {
+            warnings.add(*text);
+        }
         let mut headers = HeaderMap::new();
         warnings.write(&mut headers);
-        headers.get_all(WARNING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+        headers
+            .get_all(WARNING)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect()
     }
 
     #[test]

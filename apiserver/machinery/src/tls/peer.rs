@@ -34,10 +34,10 @@ impl Chain {
     pub fn new(certificates: &[CertificateDer<'_>]) -> Option<Self> {
         let (leaf, intermediates) = certificates.split_first()?;
         let mut hash = Sha256::new();
-        certificates.iter().for_each(|each| {
+        for each in certificates {
             hash.update(u64::try_from(each.len()).unwrap_or(u64::MAX).to_be_bytes());
             hash.update(each);
-        });
+        }
         Some(Self {
             leaf: leaf.clone().into_owned(),
             intermediates: intermediates.iter().map(|each| each.clone().into_owned()).collect(),

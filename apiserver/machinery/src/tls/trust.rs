@@ -73,7 +73,7 @@ pub struct Leaf {
 
 #[derive(Debug)]
 struct Anchor {
-    anchor: TrustAnchor<'static>,
+    trust: TrustAnchor<'static>,
     valid: Validity,
     fingerprint: [u8; 32],
 }
@@ -120,7 +120,7 @@ impl Bundle {
 
     fn verify_anew(&self, chain: &Chain, now: Timestamp) -> Result<Verified, Error> {
         let valid = self.anchors.iter().filter(|each| each.valid.contains(now));
-        let anchors: Vec<_> = valid.clone().map(|each| each.anchor.clone()).collect();
+        let anchors: Vec<_> = valid.clone().map(|each| each.trust.clone()).collect();
         let untrusted = |source| Error::Untrusted { source };
         EndEntityCert::try_from(chain.leaf())
             .map_err(untrusted)?
@@ -142,8 +142,9 @@ impl Bundle {
 
 impl Anchor {
     fn new(certificate: &CertificateDer<'_>) -> Result<Self, Error> {
-        let anchor = anchor_from_trusted_cert(certificate).map_err(|source| Error::Anchor { source })?.to_owned();
-        Ok(Self { anchor, valid: validity(certificate)?, fingerprint: Sha256::digest(certificate).into() })
+        let trust =
+            anchor_from_trusted_cert(certificate).map_err(|source| Error::Anchor { source })?.to_owned();
+        Ok(Self { trust, valid: validity(certificate)?, fingerprint: Sha256::digest(certificate).into() })
     }
 }
 
@@ -154,7 +155,10 @@ impl Validity {
 
     fn within_all(all: impl Iterator<Item = Self>) -> Self {
         let always = Self { from: Timestamp::MIN, until: Timestamp::MAX };
-        all.fold(always, |one, other| Self { from: one.from.max(other.from), until: one.until.min(other.until) })
+        all.fold(always, |one, other| Self {
+            from: one.from.max(other.from),
+            until: one.until.min(other.until),
+        })
     }
 }
 
@@ -163,7 +167,8 @@ impl Leaf {
     pub fn read(certificate: &CertificateDer<'_>) -> Result<Self, Error> {
         let parsed = parse(certificate)?;
         let subject = parsed.subject();
-        let text = |each: &x509_parser::x509::AttributeTypeAndValue<'_>| each.as_str().ok().map(str::to_owned);
+        let text =
+            |each: &x509_parser::x509::AttributeTypeAndValue<'_>| each.as_str().ok().map(str::to_owned);
         Ok(Self {
             common_name: subject.iter_common_name().filter_map(text).last(),
             organizations: subject.iter_organization().filter_map(text).collect(),
@@ -175,7 +180,11 @@ impl Leaf {
 
 /// Lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 /// From when until when a certificate is valid.
@@ -186,7 +195,10 @@ pub(crate) fn validity_of(certificate: &CertificateDer<'_>) -> Result<(Timestamp
 fn validity(certificate: &CertificateDer<'_>) -> Result<Validity, Error> {
     let parsed = parse(certificate)?;
     let valid = parsed.validity();
-    Ok(Validity { from: timestamp(valid.not_before.timestamp()), until: timestamp(valid.not_after.timestamp()) })
+    Ok(Validity {
+        from: timestamp(valid.not_before.timestamp()),
+        until: timestamp(valid.not_after.timestamp()),
+    })
 }
 
 fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {

@@ -38,7 +38,8 @@ impl Cluster {
         let own = self.clone();
         let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
             let own = own.clone();
-            let router = Router::new().fallback(move |request: Request| async move { own.answer(request).await });
+            let router =
+                Router::new().fallback(move |request: Request| async move { own.answer(request).await });
             router.oneshot(request.map(Body::new))
         });
         kube::Client::new(service, "shop")
@@ -75,7 +76,9 @@ impl Cluster {
         let path = parts.uri.path().trim_start_matches('/').to_owned();
         let (plural, name) = match path.split('/').collect::<Vec<_>>().as_slice() {
             ["api", "v1", "namespaces", "shop", "secrets", rest @ ..] => ("secrets", rest.first().copied()),
-            ["apis", "apiregistration.k8s.io", "v1", "apiservices", rest @ ..] => ("apiservices", rest.first().copied()),
+            ["apis", "apiregistration.k8s.io", "v1", "apiservices", rest @ ..] => {
+                ("apiservices", rest.first().copied())
+            }
             _ => return failure(404),
         };
         let query = parts.uri.query().unwrap_or_default();
@@ -95,7 +98,8 @@ impl Cluster {
     fn list(&self, plural: &str, query: &str) -> Response {
         let state = self.0.state.lock().unwrap();
         let wanted = |key: &&String| is_wanted(key, plural, query);
-        let items: Vec<_> = state.objects.keys().filter(wanted).map(|key| state.objects[key].clone()).collect();
+        let items: Vec<_> =
+            state.objects.keys().filter(wanted).map(|key| state.objects[key].clone()).collect();
         ok(json!({"metadata": {"resourceVersion": state.log.len().to_string()}, "items": items}))
     }
 

@@ -85,10 +85,11 @@ async fn h1_h4_replicas_agree_without_a_leader() {
     tokio::spawn(second.run());
     eventually("published", || is_published(&cluster)).await;
     eventually("ready", || health.readiness().is_ok() && one.is_filled() && two.is_filled()).await;
-    let noted = || keyring(&cluster).is_some_and(|keyring| keyring.authorities()[0].published_since.is_some());
+    let noted =
+        || keyring(&cluster).is_some_and(|keyring| keyring.authorities()[0].published_since.is_some());
     eventually("noted", noted).await;
     let writes = (cluster.writes(SECRET), cluster.writes(SERVICE));
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
     assert_eq!((cluster.writes(SECRET), cluster.writes(SERVICE)), writes, "nothing is written at rest");
     assert!(writes.0 <= 3 && writes.1 == 2, "nobody fights: {writes:?}");
 }
@@ -99,7 +100,7 @@ async fn h2_drift_is_mended_and_a_missing_api_service_is_not_made() {
     let (keeper, slot) = replica(&cluster, &health);
     tokio::spawn(keeper.run());
     eventually("a certificate without any APIService", || slot.is_filled()).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert!(cluster.get(SERVICE).is_none(), "H9: it is the chart's");
     cluster.put(SERVICE, service(""));
     eventually("published", || is_published(&cluster)).await;
@@ -134,7 +135,8 @@ async fn h5_a_given_secret_is_followed() {
     let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "given", "namespace": "shop"}, "data": data});
     cluster.put("secrets/given", object.clone());
     eventually("served", || slot.is_filled() && health.readiness().is_ok()).await;
-    cluster.put("secrets/given", json!({"apiVersion": "v1", "kind": "Secret", "metadata": object["metadata"]}));
+    cluster
+        .put("secrets/given", json!({"apiVersion": "v1", "kind": "Secret", "metadata": object["metadata"]}));
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(health.readiness(), Ok(()), "what was good stays");
 }

@@ -35,7 +35,7 @@ async fn authorized(stages: &Stages, mut request: Request, next: Next) -> Answer
     let decision = stages.0.authz.check(&user, &attributes).await;
     let waited = start.elapsed();
     stages.0.metrics.authorization(outcome(&decision), waited);
-    let decision = decision.map_err(failed)?;
+    let decision = decision.map_err(|error| Box::new(failed(&error)))?;
     if let Some(note) = request.extensions().get::<Note>() {
         note.decision(&decision);
     }
@@ -55,8 +55,7 @@ fn outcome(decision: &Result<Decision, authz::Error>) -> Outcome {
 }
 
 /// Z10: no answer is no permission; the caller learns nothing about why.
-#[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
-pub(super) fn failed(error: authz::Error) -> Box<Status> {
-    tracing::warn!(error = live_chain(&error), "authorization failed");
-    Box::new(Status::internal("authorization could not be checked"))
+pub(super) fn failed(error: &authz::Error) -> Status {
+    tracing::warn!(error = live_chain(error), "authorization failed");
+    Status::internal("authorization could not be checked")
 }

@@ -36,7 +36,9 @@ pub(super) async fn audit_id(State(_): State<Stages>, mut request: Request, next
 
 fn given(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(AUDIT_ID)?.to_str().ok()?;
-    let is_id = !text.is_empty() && text.len() <= LONGEST_AUDIT_ID && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_id = !text.is_empty()
+        && text.len() <= LONGEST_AUDIT_ID
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
     is_id.then(|| text.to_owned())
 }
 
@@ -95,7 +97,12 @@ impl Open {
         let code = response.status();
         self.metrics.answered(&self.labels, code.as_u16(), took, took.saturating_sub(waited.0));
         if code.is_server_error() {
-            tracing::warn!(code = code.as_u16(), verb = self.labels.verb, resource = self.labels.resource, "answered");
+            tracing::warn!(
+                code = code.as_u16(),
+                verb = self.labels.verb,
+                resource = self.labels.resource,
+                "answered"
+            );
         }
     }
 }
@@ -139,6 +146,7 @@ pub(super) async fn span(State(_): State<Stages>, request: Request, next: Next) 
     let id = request.extensions().get::<AuditId>().map_or("", |id| id.0.as_str());
     let parent = request.headers().get(TRACE_PARENT).and_then(|value| value.to_str().ok());
     let resource = info.printed_resource();
-    let span = tracing::info_span!("request", audit_id = id, verb = info.verb, resource, path = info.path, parent);
+    let span =
+        tracing::info_span!("request", audit_id = id, verb = info.verb, resource, path = info.path, parent);
     next.run(request).instrument(span).await
 }

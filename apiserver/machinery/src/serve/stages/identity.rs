@@ -13,6 +13,7 @@ use crate::audit::Note;
 use crate::authn::{Impersonation, live_chain};
 use crate::authz::forbidden;
 use crate::metrics::Outcome;
+use crate::serve::connection::Connection;
 use crate::status::Status;
 use crate::user::User;
 
@@ -46,7 +47,7 @@ pub(super) async fn authenticate(State(stages): State<Stages>, request: Request,
 fn close_if_unknown(request: &Request, user: Option<&User>) {
     let unknown = user.is_none_or(User::is_anonymous);
     if unknown && request.version() == Version::HTTP_2 {
-        connection(request).inspect(|connection| connection.close());
+        connection(request).inspect(Connection::close);
     }
 }
 
@@ -61,7 +62,8 @@ async fn impersonated(stages: &Stages, mut request: Request, next: Next) -> Answ
     let Some(wanted) = wanted else { return Ok(next.run(request).await) };
     let caller = request.extensions().get::<User>().cloned().unwrap_or_else(User::anonymous);
     for right in wanted.rights() {
-        let decision = stages.0.authz.check(&caller, &right).await.map_err(super::admission::failed)?;
+        let decision = stages.0.authz.check(&caller, &right).await;
+        let decision = decision.map_err(|error| Box::new(super::admission::failed(&error)))?;
         forbidden::unless_allowed(&caller, &right, &decision)?;
     }
     let user = wanted.user();
