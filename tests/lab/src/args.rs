@@ -97,7 +97,7 @@ pub struct Options {
     pub kubernetes: Kubernetes,
     /// The ports of the node.
     #[command(flatten)]
-    pub ports: Ports,
+    pub ports: PortOptions,
 }
 
 /// The Kubernetes versions that the lab can run.
@@ -115,22 +115,54 @@ pub enum Kubernetes {
     V1_34,
 }
 
-/// The ports that the node's components listen on.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ClapArgs, Deserialize, Serialize)]
+/// The ports that are asked for. One that is not named stays what it is, or becomes its default in a new lab.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ClapArgs)]
 #[command(next_help_heading = "Ports of the node")]
+pub struct PortOptions {
+    /// kube-apiserver [default: 6443]
+    #[arg(long, global = true, env = "LAB_API_PORT", value_name = "PORT")]
+    pub api_port: Option<u16>,
+    /// etcd's clients, on 127.0.0.1 [default: 2379]
+    #[arg(long, global = true, env = "LAB_ETCD_PORT", value_name = "PORT")]
+    pub etcd_port: Option<u16>,
+    /// etcd's peers, on 127.0.0.1 [default: 2380]
+    #[arg(long, global = true, env = "LAB_ETCD_PEER_PORT", value_name = "PORT")]
+    pub etcd_peer_port: Option<u16>,
+    /// kubelet [default: 10250]
+    #[arg(long, global = true, env = "LAB_KUBELET_PORT", value_name = "PORT")]
+    pub kubelet_port: Option<u16>,
+}
+
+/// The ports that the node's components listen on.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Ports {
-    /// kube-apiserver
-    #[arg(long, global = true, env = "LAB_API_PORT", value_name = "PORT", default_value_t = 6443)]
+    /// kube-apiserver.
     pub api_port: u16,
-    /// etcd's clients, on 127.0.0.1
-    #[arg(long, global = true, env = "LAB_ETCD_PORT", value_name = "PORT", default_value_t = 2379)]
+    /// etcd's clients.
     pub etcd_port: u16,
-    /// etcd's peers, on 127.0.0.1
-    #[arg(long, global = true, env = "LAB_ETCD_PEER_PORT", value_name = "PORT", default_value_t = 2380)]
+    /// etcd's peers.
     pub etcd_peer_port: u16,
-    /// kubelet
-    #[arg(long, global = true, env = "LAB_KUBELET_PORT", value_name = "PORT", default_value_t = 10250)]
+    /// kubelet.
     pub kubelet_port: u16,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self { api_port: 6443, etcd_port: 2379, etcd_peer_port: 2380, kubelet_port: 10250 }
+    }
+}
+
+impl PortOptions {
+    /// These ports, with what was asked for in their place.
+    pub fn over(self, ports: Ports) -> Ports {
+        let Self { api_port, etcd_port, etcd_peer_port, kubelet_port } = self;
+        Ports {
+            api_port: api_port.unwrap_or(ports.api_port),
+            etcd_port: etcd_port.unwrap_or(ports.etcd_port),
+            etcd_peer_port: etcd_peer_port.unwrap_or(ports.etcd_peer_port),
+            kubelet_port: kubelet_port.unwrap_or(ports.kubelet_port),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -150,7 +182,8 @@ mod tests {
     #[case::after(&["lab", "status", "--api-port", "7443"])]
     fn options_stand_before_or_after_the_command(#[case] words: &[&str]) {
         let arguments = Args::try_parse_from(words).expect("parsed");
-        assert_eq!(arguments.options.ports.api_port, 7443);
+        let asked = arguments.options.ports.over(Ports::default());
+        assert_eq!(asked, Ports { api_port: 7443, ..Ports::default() });
     }
 
     #[rstest]

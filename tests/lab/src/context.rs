@@ -22,9 +22,11 @@ pub struct Context {
 
 impl Context {
     /// Finds the user's directories; creates nothing but the cache directory.
-    pub fn new(options: Options) -> Result<Self> {
+    pub fn new(mut options: Options) -> Result<Self> {
         let cache = CacheDir::of_the_user()?;
         let state = StateDir::of_the_user()?;
+        // A test is told the kubeconfig of the lab; what it starts must not take the lab for somebody else's cluster.
+        options.kubeconfig = options.kubeconfig.filter(|path| *path != state.kubeconfig());
         Ok(Self { cache, state, progress: Progress::new(), options })
     }
 }

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     Context, Result,
+    args::Ports,
     process::Presence,
     progress::Step,
     tools::{Tools, debian},
@@ -90,7 +91,7 @@ pub(super) fn site(context: &Context, record: &Record) -> Result<Site> {
 /// Decides which lab this is: the one that is there, or a new one in place of one that is of no use.
 async fn settle(context: &Context, tools: &Tools) -> Result<Record> {
     let options = &context.options;
-    let mut record = Record::new(options.kubernetes, options.ports, tools.clone());
+    let mut record = Record::new(options.kubernetes, options.ports.over(Ports::default()), tools.clone());
     match record::find(&context.state, options.kubernetes, options.ports) {
         Found::Nothing => record.settings = network::settings(),
         Found::Usable(found) => record = found.with_tools(tools),

@@ -24,7 +24,8 @@ pub(super) fn launch(site: &Site, component: Component) -> Launch {
         Component::Kwok => (kwok(site), vec![site.configuration("kwok.yaml")]),
     };
     let program = site.tools.path(component.name());
-    Launch { program, arguments, environment: site.environment(), configuration }
+    let environment = site.environment(&program);
+    Launch { program, arguments, environment, configuration }
 }
 
 /// The ports that a component listens on.

@@ -36,7 +36,11 @@ pub use record::Record;
 pub use status::status;
 pub use teardown::down;
 
-use crate::{Context, Result, process::Invocation, tools::Tools};
+use crate::{
+    Context, Result,
+    process::Invocation,
+    tools::{Tools, debian},
+};
 
 /// A cluster that answers: the lab's own node, or an existing one.
 #[derive(Clone, Debug)]
@@ -49,6 +53,9 @@ pub struct Node {
 /// Brings the node up, or mends it; with `--kubeconfig` only looks whether that cluster answers.
 pub async fn up(context: &Context, tools: &Tools) -> Result<Node> {
     let Some(kubeconfig) = &context.options.kubeconfig else { return boot::up(context, tools).await };
+    if debian::find("kubectl").is_none() {
+        anyhow::bail!("kubectl is not installed; an existing cluster is used with the kubectl that fits it");
+    }
     let node = Node::at(tools.clone(), kubeconfig.clone(), None);
     let what = || format!("the cluster of {} does not answer", kubeconfig.display());
     node.kubectl(["get", "--raw=/readyz"]).run().await.with_context(what)?;
@@ -208,7 +215,7 @@ mod tests {
             state: StateDir::at("/state".into()),
             run: "/run/restate-lab".into(),
             tools: Tools::at(modules.into_iter().map(place).collect::<BTreeMap<_, _>>()),
-            ports: Ports { api_port: 6443, etcd_port: 2379, etcd_peer_port: 2380, kubelet_port: 10250 },
+            ports: Ports::default(),
             plugins: "/usr/lib/cni".into(),
         }
     }

@@ -147,16 +147,14 @@ fn jumps_to_ours(rule: &str) -> bool {
 mod tests {
     use super::*;
 
-    const PORTS: Ports = Ports { api_port: 6443, etcd_port: 2379, etcd_peer_port: 2380, kubelet_port: 10250 };
-
     #[test]
     fn rules_of_a_lab() {
-        insta::assert_snapshot!(Rules::of(PORTS).text);
+        insta::assert_snapshot!(Rules::of(Ports::default()).text);
     }
 
     #[test]
     fn every_jump_has_its_chain() {
-        let rules = Rules::of(PORTS);
+        let rules = Rules::of(Ports::default());
         for jump in rules.jumps {
             assert!(rules.text.contains(&format!(":{} ", jump.to)), "{}", jump.to);
         }

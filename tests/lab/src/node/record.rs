@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Result,
-    args::{Kubernetes, Ports},
+    args::{Kubernetes, PortOptions, Ports},
     places::StateDir,
     tools::Tools,
 };
@@ -77,7 +77,7 @@ impl Record {
 }
 
 /// Compares the lab that is there with the wanted one.
-pub(super) fn find(state: &StateDir, kubernetes: Kubernetes, ports: Ports) -> Found {
+pub(super) fn find(state: &StateDir, kubernetes: Kubernetes, ports: PortOptions) -> Found {
     if !state.path().exists() {
         return Found::Nothing;
     }
@@ -86,7 +86,9 @@ pub(super) fn find(state: &StateDir, kubernetes: Kubernetes, ports: Ports) -> Fo
         Some(record) if record.kubernetes != kubernetes => {
             Found::Unusable(format!("it runs Kubernetes {}, wanted is {kubernetes}", record.kubernetes))
         }
-        Some(record) if record.ports != ports => Found::Unusable("it runs on other ports".to_owned()),
+        Some(record) if record.ports != ports.over(record.ports) => {
+            Found::Unusable("it runs on other ports".to_owned())
+        }
         Some(record) => Found::Usable(Box::new(record)),
     }
 }
@@ -98,6 +100,8 @@ mod tests {
     use super::*;
 
     const PORTS: Ports = Ports { api_port: 1, etcd_port: 2, etcd_peer_port: 3, kubelet_port: 4 };
+    const NO_PORT: PortOptions =
+        PortOptions { api_port: None, etcd_port: None, etcd_peer_port: None, kubelet_port: None };
 
     fn state(record: Option<&str>) -> (tempfile::TempDir, StateDir) {
         let place = tempfile::tempdir().expect("a directory");
@@ -110,16 +114,18 @@ mod tests {
         (place, state)
     }
 
-    #[test]
-    fn the_same_lab_is_used() {
+    #[rstest]
+    #[case::no_port_named(NO_PORT)]
+    #[case::the_same_port_named(PortOptions { api_port: Some(1), ..NO_PORT })]
+    fn the_same_lab_is_used(#[case] ports: PortOptions) {
         let (_place, state) = state(None);
-        assert!(matches!(find(&state, Kubernetes::V1_36, PORTS), Found::Usable(_)));
+        assert!(matches!(find(&state, Kubernetes::V1_36, ports), Found::Usable(_)));
     }
 
     #[rstest]
-    #[case::other_kubernetes(Kubernetes::V1_34, PORTS)]
-    #[case::other_ports(Kubernetes::V1_36, Ports { api_port: 9, ..PORTS })]
-    fn another_lab_is_not(#[case] kubernetes: Kubernetes, #[case] ports: Ports) {
+    #[case::other_kubernetes(Kubernetes::V1_34, NO_PORT)]
+    #[case::other_ports(Kubernetes::V1_36, PortOptions { api_port: Some(9), ..NO_PORT })]
+    fn another_lab_is_not(#[case] kubernetes: Kubernetes, #[case] ports: PortOptions) {
         let (_place, state) = state(None);
         assert!(matches!(find(&state, kubernetes, ports), Found::Unusable(_)));
     }
@@ -130,12 +136,12 @@ mod tests {
     #[case::later_format(r#"{"format": 99}"#)]
     fn what_cannot_be_read_is_taken_down(#[case] text: &str) {
         let (_place, state) = state(Some(text));
-        assert!(matches!(find(&state, Kubernetes::V1_36, PORTS), Found::Unusable(_)));
+        assert!(matches!(find(&state, Kubernetes::V1_36, NO_PORT), Found::Unusable(_)));
     }
 
     #[test]
     fn no_directory_is_no_lab() {
         let nowhere = StateDir::at("/nowhere/at/all".into());
-        assert_eq!(find(&nowhere, Kubernetes::V1_36, PORTS), Found::Nothing);
+        assert_eq!(find(&nowhere, Kubernetes::V1_36, NO_PORT), Found::Nothing);
     }
 }

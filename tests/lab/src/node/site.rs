@@ -84,13 +84,11 @@ impl Site {
         text(&self.state.pki().join(file))
     }
 
-    /// What all components find in their environment, and nothing else.
-    pub(super) fn environment(&self) -> Vec<(String, OsString)> {
-        let mut path = OsString::new();
-        for directory in self.tools.directories() {
-            path.push(directory);
-            path.push(":");
-        }
+    /// What a component finds in its environment, and nothing else: its own module's programs (containerd looks for
+    /// its shim) and the system's. A change of any other module does not restart it.
+    pub(super) fn environment(&self, program: &Path) -> Vec<(String, OsString)> {
+        let mut path = program.parent().map(|directory| directory.as_os_str().to_owned()).unwrap_or_default();
+        path.push(":");
         path.push(SYSTEM_PATH);
         let home = self.state.path().as_os_str().to_owned();
         vec![("PATH".to_owned(), path), ("HOME".to_owned(), home)]

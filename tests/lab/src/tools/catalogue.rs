@@ -16,10 +16,21 @@ pub struct Program {
 pub struct GoModule {
     /// The folder's name.
     pub name: &'static str,
-    /// Only for this Kubernetes, or for all.
-    pub kubernetes: Option<Kubernetes>,
+    /// By whom it is needed.
+    pub needed: Needed,
     /// The programs.
     pub programs: &'static [Program],
+}
+
+/// Who needs a module.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Needed {
+    /// Whoever speaks to a cluster.
+    Always,
+    /// Only a node of the lab's own.
+    ByNode,
+    /// Only a node with this Kubernetes.
+    By(Kubernetes),
 }
 
 /// The folder with npm's lock file.
@@ -30,12 +41,16 @@ pub(super) const NPM_PROGRAMS: [&str; 3] = ["restate-server", "restatectl", "res
 
 /// All Go modules.
 pub const GO_MODULES: &[GoModule] = &[
-    GoModule { name: "kubernetes-1.36", kubernetes: Some(Kubernetes::V1_36), programs: KUBERNETES },
-    GoModule { name: "kubernetes-1.34", kubernetes: Some(Kubernetes::V1_34), programs: KUBERNETES },
-    GoModule { name: "etcd", kubernetes: None, programs: &[program("etcd", "go.etcd.io/etcd/server/v3")] },
+    GoModule { name: "kubernetes-1.36", needed: Needed::By(Kubernetes::V1_36), programs: KUBERNETES },
+    GoModule { name: "kubernetes-1.34", needed: Needed::By(Kubernetes::V1_34), programs: KUBERNETES },
+    GoModule {
+        name: "etcd",
+        needed: Needed::ByNode,
+        programs: &[program("etcd", "go.etcd.io/etcd/server/v3")],
+    },
     GoModule {
         name: "containerd",
-        kubernetes: None,
+        needed: Needed::ByNode,
         programs: &[
             program("containerd", "github.com/containerd/containerd/v2/cmd/containerd"),
             program(
@@ -47,19 +62,27 @@ pub const GO_MODULES: &[GoModule] = &[
     },
     GoModule {
         name: "coredns",
-        kubernetes: None,
+        needed: Needed::ByNode,
         programs: &[program("coredns", "github.com/coredns/coredns")],
     },
     GoModule {
         name: "storage",
-        kubernetes: None,
+        needed: Needed::ByNode,
         programs: &[program("local-path-provisioner", "github.com/rancher/local-path-provisioner")],
     },
-    GoModule { name: "helm", kubernetes: None, programs: &[program("helm", "helm.sh/helm/v4/cmd/helm")] },
-    GoModule { name: "kwok", kubernetes: None, programs: &[program("kwok", "sigs.k8s.io/kwok/cmd/kwok")] },
+    GoModule {
+        name: "helm",
+        needed: Needed::Always,
+        programs: &[program("helm", "helm.sh/helm/v4/cmd/helm")],
+    },
+    GoModule {
+        name: "kwok",
+        needed: Needed::ByNode,
+        programs: &[program("kwok", "sigs.k8s.io/kwok/cmd/kwok")],
+    },
     GoModule {
         name: "grpcurl",
-        kubernetes: None,
+        needed: Needed::Always,
         programs: &[program("grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl")],
     },
 ];
@@ -114,9 +137,15 @@ mod tests {
     fn one_kubernetes_makes_each_program_once() {
         for kubernetes in [Kubernetes::V1_36, Kubernetes::V1_34] {
             let names: Vec<_> =
-                wanted(kubernetes).flat_map(|module| module.programs).map(|found| found.name).collect();
+                wanted(Some(kubernetes)).flat_map(|module| module.programs).map(|found| found.name).collect();
             assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
             assert!(names.contains(&"kubelet"));
         }
+    }
+
+    #[test]
+    fn an_existing_cluster_needs_no_node() {
+        let names: Vec<_> = wanted(None).map(|module| module.name).collect();
+        assert_eq!(names, ["helm", "grpcurl"]);
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 
-use super::{GoModule, Key, locks, settle, wanted};
+use super::{GoModule, Key, Needed, locks, settle, wanted};
 use crate::{Context, Result, process::Invocation, progress::Step};
 
 /// Raised when the way of building changes, so that what was built the old way is not found.
@@ -19,7 +19,8 @@ pub(super) async fn ensure(context: &Context) -> Result<Vec<(String, PathBuf)>> 
     let version = version.context("Go is needed to build the node's programs: install Go 1.26 or newer")?;
     let mut places = Vec::new();
     let mut missing = Vec::new();
-    for module in wanted(context.options.kubernetes) {
+    let node = context.options.kubeconfig.is_none().then_some(context.options.kubernetes);
+    for module in wanted(node) {
         let key = Key::of(&locks(module.name), &["go.mod", "go.sum"], &[version.trim(), RECIPE])?;
         let place = context.cache.tools().join(format!("{}-{key}", module.name));
         if !place.is_dir() {
@@ -70,7 +71,7 @@ async fn build(context: &Context, module: &GoModule, place: &Path, step: &Step) 
 
 /// Kubernetes says `v0.0.0-master` of itself unless its version is stamped on it.
 fn linker_flags(module: &GoModule, go_mod: &str) -> Result<String> {
-    if module.kubernetes.is_none() {
+    if !matches!(module.needed, Needed::By(_)) {
         return Ok("-s -w".to_owned());
     }
     let version = required_version(go_mod, "k8s.io/kubernetes");

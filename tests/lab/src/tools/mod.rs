@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-pub use catalogue::{GO_MODULES, GoModule, NPM_MODULE, Program};
+pub use catalogue::{GO_MODULES, GoModule, NPM_MODULE, Needed, Program};
 pub use key::Key;
 use serde::{Deserialize, Serialize};
 
@@ -60,20 +60,19 @@ impl Tools {
             .map_or_else(|| PathBuf::from(program), |place| npm::program(place, program))
     }
 
-    /// The directories that hold the programs, for a component's `PATH`.
-    pub fn directories(&self) -> impl Iterator<Item = PathBuf> {
-        self.modules.values().map(|place| place.join("bin"))
-    }
-
     /// Are all programs where they should be? A cache may have been cleared.
     pub fn are_there(&self) -> bool {
         self.modules.values().all(|place| place.is_dir())
     }
 }
 
-/// The Go modules that this Kubernetes needs.
-fn wanted(kubernetes: Kubernetes) -> impl Iterator<Item = &'static GoModule> {
-    GO_MODULES.iter().filter(move |module| module.kubernetes.is_none_or(|minor| minor == kubernetes))
+/// The Go modules that a node with this Kubernetes needs; none: that an existing cluster needs.
+fn wanted(node: Option<Kubernetes>) -> impl Iterator<Item = &'static GoModule> {
+    GO_MODULES.iter().filter(move |module| match module.needed {
+        Needed::Always => true,
+        Needed::ByNode => node.is_some(),
+        Needed::By(minor) => node == Some(minor),
+    })
 }
 
 /// The folder with the lock files of a module.
