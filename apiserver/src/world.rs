@@ -132,7 +132,7 @@ impl World {
 
 /// The RestateCluster that a deployment names.
 pub(crate) fn cluster_name(object: &RestateDeployment) -> Option<&str> {
-    object.spec.restate.register.cluster.as_deref()
+    object.spec.restate.register.cluster()
 }
 
 fn named<K>(store: &Store<K>, namespace: &str, prefix: &str) -> Vec<Arc<K>>

@@ -1,0 +1,143 @@
+//! Every Restate that a stored object names: asked by one poller each, on behalf of all readers.
+//!
+//! Invariant: a Restate that does not answer delays a reader by a bounded time and hides nothing. Which host is asked
+//! is decided by stored objects, never by a request.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use apiserver_machinery::status::Status;
+use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use restate_client::poller::{Held, NoObserver, Pace};
+use restate_client::transport::Options;
+use restate_client::{Demand, Endpoint, Policy, Pollers, Subscription, Transport};
+use restate_model::{EndpointKey, Snapshot};
+use restate_plan::Admin;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// An answer of this age is recent: many readers in a row share one question.
+const RECENT: SignedDuration = SignedDuration::from_secs(2);
+
+/// The longest that a reader waits for a recent answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The Restates of this process. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Restates {
+    pollers: Pollers,
+    policy: Policy,
+    known: Arc<Mutex<HashMap<EndpointKey, Known>>>,
+    bell: watch::Sender<u64>,
+    shutdown: CancellationToken,
+}
+
+struct Known {
+    subscription: Subscription,
+    held: Option<Held>,
+}
+
+impl Restates {
+    /// None yet.
+    pub(crate) fn new(shutdown: &CancellationToken) -> anyhow::Result<Self> {
+        let policy = Policy::default();
+        let transport = Transport::new(&Options { policy: policy.clone(), extra_ca: Vec::new() })?;
+        Ok(Self {
+            pollers: Pollers::new(&transport, Pace::default(), Arc::new(NoObserver)),
+            policy,
+            known: Arc::default(),
+            bell: watch::Sender::new(0),
+            shutdown: shutdown.clone(),
+        })
+    }
+
+    /// The newest answers of one Restate, of whatever age; none where it was never asked.
+    pub(crate) fn snapshot(&self, admin: &Admin) -> Option<Arc<Snapshot>> {
+        self.known().get(&admin.key).map(|known| known.subscription.snapshot())
+    }
+
+    /// Wakes when anything that a Restate says changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.bell.subscribe()
+    }
+
+    /// Waits until each of these has answered recently, or for as long as is bearable.
+    pub(crate) async fn recent(&self, admins: &[Admin]) {
+        let moment = Timestamp::now() - RECENT;
+        let ask = |subscription: Subscription| async move {
+            let answer = subscription.fresh_after(moment, Demand::Usage);
+            if tokio::time::timeout(PATIENCE, answer).await.is_err() {
+                tracing::debug!(restate = %subscription.key(), "shown without a recent answer");
+            }
+        };
+        join_all(admins.iter().filter_map(|admin| self.subscription(admin)).map(ask)).await;
+    }
+
+    /// Goes on asking these, and no others, at the pollers' own pace.
+    pub(crate) fn keep_asking(&self, admins: Vec<Admin>) {
+        for admin in &admins {
+            drop(self.subscription(admin));
+        }
+        for (key, known) in self.known().iter_mut() {
+            let wanted = admins.iter().any(|admin| admin.key == *key);
+            if wanted && known.held.is_none() {
+                known.held = Some(known.subscription.demand(Demand::Usage));
+            } else if !wanted {
+                known.held = None;
+            }
+        }
+    }
+
+    /// What readers are to be told: which Restates did not answer when last asked.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let known = self.known();
+        let failed = known.iter().filter_map(|(key, known)| {
+            let failure = known.subscription.snapshot().failure.clone()?;
+            Some(format!("{key} does not answer since {:.0}: {}", failure.at, failure.message))
+        });
+        let mut failed: Vec<_> = failed.collect();
+        failed.sort();
+        (!failed.is_empty()).then(|| format!("shown as last known: {}", failed.join("; ")))
+    }
+
+    /// 503 for a Restate that has told nothing yet.
+    pub(crate) fn no_answer(&self, admin: &Admin) -> Status {
+        let failure = self.snapshot(admin).and_then(|snapshot| snapshot.failure.clone());
+        let why = failure.map_or_else(|| "it has not answered yet".to_owned(), |failure| failure.message);
+        Status::unavailable(format!("{} cannot tell: {why}", admin.key)).retry_after(2)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<EndpointKey, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn subscription(&self, admin: &Admin) -> Option<Subscription> {
+        let mut known = self.known();
+        if let Some(known) = known.get(&admin.key) {
+            return Some(known.subscription.clone());
+        }
+        let endpoint = Endpoint::new(&admin.url, &self.policy)
+            .inspect_err(|error| {
+                tracing::warn!(restate = %admin.key, error = error as &dyn std::error::Error, "an address is not used");
+            })
+            .ok()?;
+        let subscription = self.pollers.subscribe(&endpoint);
+        tokio::spawn(ring(subscription.changes(), self.bell.clone(), self.shutdown.clone()));
+        known.insert(admin.key.clone(), Known { subscription: subscription.clone(), held: None });
+        Some(subscription)
+    }
+}
+
+async fn ring(mut changes: watch::Receiver<Arc<Snapshot>>, bell: watch::Sender<u64>, shutdown: CancellationToken) {
+    loop {
+        tokio::select! {
+            changed = changes.changed() => match changed {
+                Ok(()) => bell.send_modify(|count| *count = count.wrapping_add(1)),
+                Err(_) => return,
+            },
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
