@@ -89,13 +89,18 @@ fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: Admin) -> Deci
             release(survey, "its namespace goes and Restate did not answer: what is registered there stays")
         };
     }
+    let demand = Demand { admin: Some(admin.clone()), registry: true, usage: true };
     if terms.policy == DeletePolicy::Force {
-        return abandon(survey, &admin, &doomed, "deletePolicy: force");
+        // A registration that a crash has hidden from us is found in a fresh answer only.
+        return if is_asked(survey) || waited > PATIENCE {
+            abandon(survey, &admin, &doomed, "deletePolicy: force")
+        } else {
+            hold(survey, terms, Reason::RestateUnreachable, "Restate is asked what is registered", demand)
+        };
     }
     let overdue = waited > terms.timeout;
     let pending = pending(survey, &doomed);
     let never_registered = survey.versions.iter().all(|version| version.deployment_id.is_none());
-    let demand = Demand { admin: Some(admin.clone()), registry: true, usage: true };
     match pending {
         Pending::Nothing { asked_at } => finish(survey, &admin, &doomed, asked_at),
         Pending::Unknown { .. } if never_registered && waited > PATIENCE => {
@@ -133,11 +138,20 @@ fn started(survey: &Survey<'_>) -> Timestamp {
     survey.seen.object.metadata.deletion_timestamp.as_ref().map_or(survey.now, |time| time.0)
 }
 
+/// Whether Restate has said, since the deletion was requested, what is registered.
+fn is_asked(survey: &Survey<'_>) -> bool {
+    survey.knowledge.registry.is_some_and(|reading| reading.asked_at > since(survey))
+}
+
+/// What was asked after this moment was asked after the deletion was requested.
+fn since(survey: &Survey<'_>) -> Timestamp {
+    started(survey).saturating_add(RESOLUTION).unwrap_or(survey.now)
+}
+
 /// What holds the deletion, by answers that were asked after it was requested.
 fn pending(survey: &Survey<'_>, doomed: &[Doomed<'_>]) -> Pending {
     let knowledge = &survey.knowledge;
-    let since = started(survey).saturating_add(RESOLUTION).unwrap_or(survey.now);
-    let fresh = |asked_at: &Timestamp| *asked_at > since && !knowledge.is_stale(*asked_at);
+    let fresh = |asked_at: &Timestamp| *asked_at > since(survey) && !knowledge.is_stale(*asked_at);
     let (Some(usage), Some(asked_at)) = (knowledge.usage, knowledge.asked_at().filter(fresh)) else {
         return Pending::Unknown {
             reason: Reason::RestateUnreachable,

@@ -12,14 +12,12 @@ use super::version::Version;
 pub(super) fn demand(survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) -> Demand {
     let wanted = target.version.filter(|version| !version.deleting);
     let unsettled = wanted.is_some_and(|version| needs_routing(survey, version));
-    let serves = wanted.is_some_and(|version| survey.routing(version) == Routing::Routed);
     let others = survey.versions.iter().filter(|version| target.version != Some(*version));
     let drains =
         others.filter(|version| matches!(survey.fate(version, spec.drain_delay), Fate::Drains { .. }));
-    // A version that is routed to while its successor is not up cannot change but by what we do ourselves.
-    let drains = drains.filter(|version| serves || !is_routed(survey, version)).count();
+    // Where Restate was seen to route to a version, nothing becomes of it before we register another one.
+    let usage = drains.into_iter().any(|version| !is_routed(survey, version));
     let trims = surplus(survey, spec, target).iter().any(|version| version.replicas == 0);
-    let usage = drains > 0;
     Demand { admin: Some(spec.admin.clone()), registry: unsettled || usage || trims, usage }
 }
 

@@ -16,7 +16,7 @@ use crate::{EventKind, LookAgain, Note, Outcome, Plan, Step};
 pub(super) struct Draft {
     pub(super) steps: Vec<Step>,
     waiting: Option<Reason>,
-    at: Option<Timestamp>,
+    moments: Vec<Timestamp>,
 }
 
 impl Draft {
@@ -57,12 +57,12 @@ impl Draft {
     /// Something is waited for until this moment.
     pub(super) fn wait_until(&mut self, reason: Reason, at: Timestamp) {
         self.wait(reason);
-        self.at = Some(self.at.map_or(at, |other| other.min(at)));
+        self.moments.push(at);
     }
 
     /// The finished plan; `asks` where the poller has been asked for something.
     pub(super) fn finish(self, asks: bool, now: Timestamp) -> Plan {
-        let ahead = self.at.filter(|at| *at > now);
+        let ahead = self.moments.into_iter().filter(|at| *at > now).min();
         let look_again = match (ahead, asks) {
             (Some(at), _) => LookAgain::At(at),
             (None, true) => LookAgain::OnSnapshot,

@@ -52,15 +52,26 @@ fn annotated(world: &World, version: u8, key: &str) -> Option<String> {
 fn a_first_version_is_made_registered_verified_and_then_ready() {
     let mut world = World::new();
     let first = world.pass(Crash::Never);
-    assert!(matches!(first.plan.outcome, Outcome::Waiting { on: "PodsNotReady", look_again: LookAgain::OnChange }));
+    assert!(matches!(
+        first.plan.outcome,
+        Outcome::Waiting { on: "PodsNotReady", look_again: LookAgain::OnChange }
+    ));
     assert!(!first.demand.registry, "nothing is asked before a pod can be registered");
     roll(&mut world);
-    let expected =
-        ["create ReplicaSet", "create Service", "register force=false", r#"label ReplicaSet Some("true")"#, r#"label Service Some("true")"#];
+    let expected = [
+        "create ReplicaSet",
+        "create Service",
+        "register force=false",
+        r#"label ReplicaSet Some("true")"#,
+        r#"label Service Some("true")"#,
+    ];
     assert_eq!(world.log, expected);
     assert!(ready(&world));
     assert_eq!(world.decide().plan.outcome, Outcome::Settled);
-    assert_eq!(world.decide().demand, Demand { admin: admin(&world.object, "cluster.local"), registry: false, usage: false });
+    assert_eq!(
+        world.decide().demand,
+        Demand { admin: admin(&world.object, "cluster.local"), registry: false, usage: false }
+    );
 }
 
 #[test]
@@ -89,7 +100,11 @@ fn a_version_is_registered_at_its_first_available_pod() {
     world.poll();
     world.pass(Crash::Never);
     assert!(ready(&world));
-    assert_eq!(reason(&world, ConditionType::Progressing), "PodsNotReady", "one of two pods is still to come");
+    assert_eq!(
+        reason(&world, ConditionType::Progressing),
+        "PodsNotReady",
+        "one of two pods is still to come"
+    );
 }
 
 #[test]
@@ -99,7 +114,10 @@ fn a_superseded_version_goes_in_order_after_its_work_and_its_delay() {
     world.deploy(1);
     roll(&mut world);
     assert!(ready(&world));
-    assert_eq!((state(&world, 0), state(&world, 1)), (Some(VersionState::Draining), Some(VersionState::Current)));
+    assert_eq!(
+        (state(&world, 0), state(&world, 1)),
+        (Some(VersionState::Draining), Some(VersionState::Current))
+    );
     assert!(world.decide().demand.usage);
 
     world.finish_all();
@@ -107,14 +125,24 @@ fn a_superseded_version_goes_in_order_after_its_work_and_its_delay() {
     roll(&mut world);
     assert_eq!(world.log, ["annotate remove-version-at"]);
     assert_eq!(state(&world, 0), Some(VersionState::Drained));
-    let Outcome::Waiting { look_again: LookAgain::At(until), .. } = world.decide().plan.outcome else { panic!() };
+    let Outcome::Waiting { look_again: LookAgain::At(until), .. } = world.decide().plan.outcome else {
+        panic!()
+    };
 
     world.now = until;
     let early = world.decide();
     assert!(early.plan.steps.is_empty(), "the answers are older than the stamp: {early:?}");
     world.log.clear();
     roll(&mut world);
-    assert_eq!(world.log, ["annotate deregistering", "deregister dp_3", "annotate -deployment-id -deregistering -registered-at", "scale 0"]);
+    assert_eq!(
+        world.log,
+        [
+            "annotate deregistering",
+            "deregister dp_3",
+            "annotate -deployment-id -deregistering -registered-at",
+            "scale 0"
+        ]
+    );
     assert_eq!(state(&world, 0), Some(VersionState::Retired));
     assert_eq!(world.decide().plan.outcome, Outcome::Settled);
     assert_eq!(world.harm, Vec::<String>::new());
@@ -174,7 +202,10 @@ fn a_rollback_to_a_retired_version_registers_it_anew() {
     world.log.clear();
     world.deploy(0);
     roll(&mut world);
-    assert_eq!(world.log[..3], ["annotate -deregistering -remove-version-at", "scale 2", "register force=false"]);
+    assert_eq!(
+        world.log[..3],
+        ["annotate -deregistering -remove-version-at", "scale 2", "register force=false"]
+    );
     assert!(ready(&world));
 }
 
@@ -213,7 +244,10 @@ fn a_rejected_version_is_not_retried_goes_to_zero_and_leaves_the_old_one() {
     roll(&mut world);
     roll(&mut world);
     assert_eq!(reason(&world, ConditionType::Stalled), "RegistrationRejected");
-    assert_eq!((state(&world, 0), state(&world, 1)), (Some(VersionState::Current), Some(VersionState::Rejected)));
+    assert_eq!(
+        (state(&world, 0), state(&world, 1)),
+        (Some(VersionState::Current), Some(VersionState::Rejected))
+    );
     assert_eq!((desired(&world, 0), desired(&world, 1)), (2, 0));
     let attempts = world.log.iter().filter(|line| line.starts_with("register")).count();
     assert_eq!(attempts, 2, "the first version, and once the second: {:?}", world.log);
@@ -292,7 +326,10 @@ fn what_nobody_knows_any_more_can_be_given_up_by_hand() {
     roll(&mut world);
     world.lose_metadata();
     roll(&mut world);
-    let set = world.sets.iter_mut().find(|set| set.metadata.annotations.iter().flatten().any(|(_, v)| v.contains("greeter:0")));
+    let set = world
+        .sets
+        .iter_mut()
+        .find(|set| set.metadata.annotations.iter().flatten().any(|(_, v)| v.contains("greeter:0")));
     set.unwrap().metadata.annotations.get_or_insert_default().insert(ABANDON.to_owned(), "true".to_owned());
     roll(&mut world);
     assert_eq!(desired(&world, 0), 0);
@@ -350,7 +387,10 @@ fn versions_found_without_pods_get_a_delay_of_their_own_and_go_one_at_a_time() {
     for set in &mut world.sets {
         let text = set.metadata.annotations.get_or_insert_default();
         if !text["restate.dev/pod-template"].contains("greeter:2") {
-            text.insert("restate.dev/remove-version-at".to_owned(), "2026-11-22T11:31:13.310971079+00:00".to_owned());
+            text.insert(
+                "restate.dev/remove-version-at".to_owned(),
+                "2026-11-22T11:31:13.310971079+00:00".to_owned(),
+            );
             set.spec.get_or_insert_default().replicas = Some(0);
         }
     }
@@ -358,7 +398,11 @@ fn versions_found_without_pods_get_a_delay_of_their_own_and_go_one_at_a_time() {
     world.poll();
     world.log.clear();
     world.pass(Crash::Never);
-    assert_eq!(world.log, ["annotate remove-version-at", "annotate remove-version-at"], "their stamps are not relied on");
+    assert_eq!(
+        world.log,
+        ["annotate remove-version-at", "annotate remove-version-at"],
+        "their stamps are not relied on"
+    );
     world.tick(400);
     world.poll();
     world.log.clear();
@@ -371,7 +415,9 @@ fn versions_found_without_pods_get_a_delay_of_their_own_and_go_one_at_a_time() {
 
 fn autoscaled() -> World {
     let mut world = World::new();
-    world.edit(|object| object.spec.autoscaling = Some(serde_json::json!({"minReplicas": 0, "maxReplicas": 5})));
+    world.edit(|object| {
+        object.spec.autoscaling = Some(serde_json::json!({"minReplicas": 0, "maxReplicas": 5}))
+    });
     roll(&mut world);
     world
 }
@@ -423,7 +469,12 @@ fn pods_return_where_work_waits_for_them() {
 #[test]
 fn a_paused_object_is_left_alone_but_can_be_deleted() {
     let mut world = rolled(0);
-    world.object.metadata.annotations.get_or_insert_default().insert(RECONCILE.to_owned(), DISABLED.to_owned());
+    world
+        .object
+        .metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(RECONCILE.to_owned(), DISABLED.to_owned());
     world.deploy(1);
     let decision = world.pass(Crash::Never);
     assert!(decision.plan.steps.is_empty() && world.sets.len() == 1);
@@ -464,6 +515,7 @@ fn what_a_deletion_with_work_does(#[case] change: Change, #[case] gone: bool) {
     let mut world = rolled(0);
     world.call("a", true);
     world.delete();
+    world.tick(5);
     change(&mut world);
     roll(&mut world);
     assert_eq!(world.gone, gone);
@@ -471,7 +523,8 @@ fn what_a_deletion_with_work_does(#[case] change: Change, #[case] gone: bool) {
 
 fn on_timeout_force(object: &mut RestateDeployment) {
     let on_timeout = Some(restate_crd::deployment::OnTimeout::Force);
-    object.spec.restate.drain = Some(restate_crd::deployment::DrainSettings { timeout_seconds: None, on_timeout });
+    object.spec.restate.drain =
+        Some(restate_crd::deployment::DrainSettings { timeout_seconds: None, on_timeout });
 }
 
 #[test]
@@ -529,7 +582,8 @@ fn a_name_that_is_taken_makes_another_version_name() {
 fn a_stable_service_follows_routing_and_seizes_nothing() {
     let mut world = World::new();
     world.edit(|object| {
-        object.spec.stable_service = Some(restate_crd::deployment::StableService { name: "hello".to_owned() });
+        object.spec.stable_service =
+            Some(restate_crd::deployment::StableService { name: "hello".to_owned() });
     });
     roll(&mut world);
     let selector = |world: &World| {
@@ -541,7 +595,11 @@ fn a_stable_service_follows_routing_and_seizes_nothing() {
     roll(&mut world);
     assert_ne!(selector(&world), Some(first));
     for service in &mut world.services {
-        service.metadata.owner_references = service.metadata.owner_references.take().filter(|_| service.metadata.name.as_deref() != Some("hello"));
+        service.metadata.owner_references = service
+            .metadata
+            .owner_references
+            .take()
+            .filter(|_| service.metadata.name.as_deref() != Some("hello"));
     }
     let taken = selector(&world);
     world.deploy(2);

@@ -14,8 +14,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use restate_crd::RestateDeployment;
 use restate_crd::annotation::{DEPLOYMENT_ID, REGISTERED_AT};
 use restate_model::{
-    Counts, DeploymentId, Failure, FailureKind, Load, Reading, Registered, Registry, ServiceKind, ServiceName,
-    ServiceRevision, Snapshot, Status, UsageReport,
+    Counts, DeploymentId, Failure, FailureKind, Load, Reading, Registered, Registry, ServiceKind,
+    ServiceName, ServiceRevision, Snapshot, Status, UsageReport,
 };
 use serde_json::json;
 
@@ -148,7 +148,8 @@ impl World {
         let before = self.object.spec.clone();
         change(&mut self.object);
         if self.object.spec != before {
-            self.object.metadata.generation = self.object.metadata.generation.map(|generation| generation + 1);
+            self.object.metadata.generation =
+                self.object.metadata.generation.map(|generation| generation + 1);
         }
     }
 
@@ -168,7 +169,10 @@ impl World {
             let spec = set.spec.clone().unwrap_or_default();
             let replicas = spec.replicas.unwrap_or(1);
             let pods = spec.template.and_then(|template| template.spec).unwrap_or_default();
-            let is_broken = pods.containers.iter().any(|it| it.image.as_ref().is_some_and(|image| broken.contains(image)));
+            let is_broken = pods
+                .containers
+                .iter()
+                .any(|it| it.image.as_ref().is_some_and(|image| broken.contains(image)));
             let available = if is_broken { 0 } else { replicas };
             set.status = Some(ReplicaSetStatus {
                 replicas,
@@ -183,7 +187,8 @@ impl World {
     pub(super) fn poll(&mut self) {
         self.tick(1);
         if !self.restate_up {
-            let failure = Failure { at: self.now, kind: FailureKind::Unreachable, message: "refused".to_owned() };
+            let failure =
+                Failure { at: self.now, kind: FailureKind::Unreachable, message: "refused".to_owned() };
             let mut snapshot = self.snapshot.as_deref().cloned().unwrap_or_default();
             snapshot.failure = Some(failure);
             self.snapshot = Some(Arc::new(snapshot));
@@ -249,9 +254,14 @@ impl World {
             self.next += 1;
             DeploymentId::from(format!("dp_{}", self.next))
         });
-        let revisions = services.iter().map(|name| ServiceRevision { name: (*name).into(), revision: self.next });
-        let registered =
-            Registered { endpoint: endpoint.to_owned(), created_at: None, services: revisions.collect(), http11: false };
+        let revisions =
+            services.iter().map(|name| ServiceRevision { name: (*name).into(), revision: self.next });
+        let registered = Registered {
+            endpoint: endpoint.to_owned(),
+            created_at: None,
+            services: revisions.collect(),
+            http11: false,
+        };
         self.registry.deployments.insert(id.clone(), registered);
         if moves {
             for name in services {
@@ -298,7 +308,8 @@ impl World {
         if self.object.status.as_ref() != Some(&decision.status) && done {
             self.writes += 1;
             // What is stored has whole seconds.
-            self.object.status = serde_json::from_value(serde_json::to_value(&decision.status).unwrap()).unwrap();
+            self.object.status =
+                serde_json::from_value(serde_json::to_value(&decision.status).unwrap()).unwrap();
         }
         if done && decision.finalizer == Finalizer::Release {
             self.gone = true;
@@ -335,7 +346,8 @@ impl World {
                 if *replicas == 0 {
                     self.judge_zero(&uid.0, "scaled to zero");
                 }
-                let Some(set) = self.sets.iter_mut().find(|set| set.metadata.uid.as_ref() == Some(&uid.0)) else {
+                let Some(set) = self.sets.iter_mut().find(|set| set.metadata.uid.as_ref() == Some(&uid.0))
+                else {
                     return false;
                 };
                 set.spec.get_or_insert_default().replicas = Some(*replicas);
@@ -386,13 +398,15 @@ impl World {
                 Some(old) => old.spec.clone_from(&new.spec),
                 None => self.create(object),
             },
-            Object::HorizontalPodAutoscaler(new) => match self.autoscalers.iter_mut().find(|old| named(&old.metadata)) {
-                Some(old) => {
-                    old.spec.clone_from(&new.spec);
-                    old.metadata.annotations.clone_from(&new.metadata.annotations);
+            Object::HorizontalPodAutoscaler(new) => {
+                match self.autoscalers.iter_mut().find(|old| named(&old.metadata)) {
+                    Some(old) => {
+                        old.spec.clone_from(&new.spec);
+                        old.metadata.annotations.clone_from(&new.metadata.annotations);
+                    }
+                    None => self.create(object),
                 }
-                None => self.create(object),
-            },
+            }
             Object::Foreign(_, new) => {
                 let seconds = new.data["spec"]["minReadySeconds"].as_i64().unwrap();
                 let set = self.sets.iter_mut().find(|old| named(&old.metadata)).unwrap();
@@ -405,7 +419,8 @@ impl World {
     pub(super) fn remove(&mut self, kind: &str, uid: &str) {
         if kind == "ReplicaSet" {
             self.judge_zero(uid, "deleted");
-            self.services.retain(|it| it.metadata.owner_references.iter().flatten().all(|owner| owner.uid != uid));
+            self.services
+                .retain(|it| it.metadata.owner_references.iter().flatten().all(|owner| owner.uid != uid));
         }
         self.sets.retain(|set| set.metadata.uid.as_deref() != Some(uid));
         self.autoscalers.retain(|it| it.metadata.uid.as_deref() != Some(uid));
@@ -423,9 +438,14 @@ impl World {
 
     fn execute_registration(&mut self, call: &Registration, crash: Crash) -> bool {
         let uid = &call.version.uid.0;
-        let Some(set) = self.sets.iter().find(|set| set.metadata.uid.as_ref() == Some(uid)) else { return false };
+        let Some(set) = self.sets.iter().find(|set| set.metadata.uid.as_ref() == Some(uid)) else {
+            return false;
+        };
         let available = set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0);
-        let image = set.spec.as_ref().and_then(|spec| spec.template.as_ref()?.spec.as_ref()?.containers[0].image.clone());
+        let image = set
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.template.as_ref()?.spec.as_ref()?.containers[0].image.clone());
         let version: usize = image.unwrap().trim_start_matches("greeter:").parse().unwrap();
         if !self.restate_up || available == 0 {
             return false;
@@ -461,7 +481,8 @@ impl World {
         }
         let id = &call.deployment;
         let pinned = self.pinned.get(id).copied().unwrap_or(0);
-        let routed: Vec<ServiceName> = self.registry.routed_to(id).map(|service| service.name.clone()).collect();
+        let routed: Vec<ServiceName> =
+            self.registry.routed_to(id).map(|service| service.name.clone()).collect();
         let waiting: u64 = routed.iter().filter_map(|name| self.unpinned.get(name)).sum();
         let wrong = match &call.proof {
             Proof::Idle { .. } => pinned > 0 || !routed.is_empty(),
@@ -470,7 +491,9 @@ impl World {
             Proof::Abandoned { .. } => false,
         };
         if wrong {
-            self.harm.push(format!("{id} was deregistered with {pinned} pinned, {waiting} waiting, routed {routed:?}"));
+            self.harm.push(format!(
+                "{id} was deregistered with {pinned} pinned, {waiting} waiting, routed {routed:?}"
+            ));
         }
         self.registry.deployments.remove(id);
         self.registry.services.retain(|_, service| service.deployment != *id);
@@ -483,7 +506,8 @@ impl World {
         self.restate_up = true;
         self.broken.clear();
         self.finish_all();
-        for pass in 0..60 {
+        let mut idle = 0;
+        for pass in 0..80 {
             self.run_pods();
             self.poll();
             let decision = self.pass(Crash::Never);
@@ -496,8 +520,12 @@ impl World {
             if decision.plan.steps.is_empty() && stable {
                 match &next.plan.outcome {
                     crate::Outcome::Waiting { look_again: crate::LookAgain::At(at), .. } => self.now = *at,
-                    crate::Outcome::Waiting { .. } | crate::Outcome::Settled => return Ok(pass),
+                    // A new answer may change that; the second one does not.
+                    crate::Outcome::Waiting { .. } | crate::Outcome::Settled if idle > 1 => return Ok(pass),
+                    crate::Outcome::Waiting { .. } | crate::Outcome::Settled => idle += 1,
                 }
+            } else {
+                idle = 0;
             }
         }
         Err(format!("{:#?}", self.decide().plan))
@@ -506,7 +534,9 @@ impl World {
     /// The replica set with this template.
     pub(super) fn set(&self, version: u8) -> Option<&ReplicaSet> {
         let image = format!("greeter:{version}");
-        let text = |set: &ReplicaSet| set.metadata.annotations.iter().flatten().any(|(_, value)| value.contains(&image));
+        let text = |set: &ReplicaSet| {
+            set.metadata.annotations.iter().flatten().any(|(_, value)| value.contains(&image))
+        };
         self.sets.iter().find(|set| text(set))
     }
 }
@@ -532,7 +562,9 @@ pub(super) fn describe(step: &Step) -> String {
             });
             format!("annotate {}", keys.collect::<Vec<_>>().join(" "))
         }
-        Step::Label { object, labels, .. } => format!("label {} {:?}", object.kind, labels.values().next().unwrap()),
+        Step::Label { object, labels, .. } => {
+            format!("label {} {:?}", object.kind, labels.values().next().unwrap())
+        }
         Step::Scale { replicas, .. } => format!("scale {replicas}"),
         Step::Delete { object, .. } => format!("delete {}", object.kind),
         Step::Register(call) => format!("register force={}", call.force),
