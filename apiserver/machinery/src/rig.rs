@@ -1,5 +1,7 @@
 //! What tests stand on: a certificate authority, a kube-apiserver that only reviews, a server with a client.
 
+pub(crate) mod cluster;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

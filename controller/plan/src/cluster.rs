@@ -29,6 +29,7 @@ pub use plan::{deletion, plan};
 pub use provisioning::{CLAIM, Claimed, Numbers, Provisioning, asks_nodes, claim_and_provision, decide, on_request};
 pub use seen::{Children, Node, NodeIdentity, Operator, Peer, Seen};
 pub use services::{ADMIN_PORT, INGRESS_PORT, NODE_PORT};
+pub use signing::provider_class_ref;
 pub use status::{invalid, status};
 pub use validate::{Invalid, Valid, validate};
 

@@ -29,7 +29,11 @@ fn duration(seconds: i64) -> String {
 }
 
 fn pair((large, large_unit): (i64, char), (small, small_unit): (i64, char)) -> String {
-    if small == 0 { format!("{large}{large_unit}") } else { format!("{large}{large_unit}{small}{small_unit}") }
+    if small == 0 {
+        format!("{large}{large_unit}")
+    } else {
+        format!("{large}{large_unit}{small}{small_unit}")
+    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,11 @@ pub struct Gvk {
 impl Gvk {
     /// `group/version`, or the version alone for the core group.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// The kind of a list of these.
@@ -38,7 +42,9 @@ pub enum Scope {
 }
 
 /// A verb of the API, as roles and discovery write it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, IntoStaticStr, AsRefStr)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Display, EnumString, IntoStaticStr, AsRefStr,
+)]
 #[strum(serialize_all = "lowercase")]
 pub enum Verb {
     /// POST.

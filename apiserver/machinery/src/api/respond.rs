@@ -1,14 +1,16 @@
 //! One function per verb: options in, handler called, answer rendered.
 
 use axum::{body::Body, response::Response};
-use http::{HeaderMap, HeaderName, Request, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderName, Request, StatusCode, header, request::Parts};
 
 use super::mount::{Mount, Reader, SubMount};
 use crate::{
     list::{ListMeta, ListOptions, Reading, version_of},
     query::Query,
     render::Render,
+    request_info::RequestInfo,
     resource::{Call, ErasedConnect, Gathered, Namespaces, Wanted},
+    serve::Verbatim,
     shutdown::Draining,
     status::Status,
     watch,
@@ -92,8 +94,19 @@ pub(super) async fn connect(
     mut request: Request<Body>,
 ) -> Result<Response, Status> {
     write::refuse_dry_run(request.uri())?;
+    if call.info.verb == "get" && request.headers().contains_key(header::UPGRADE) {
+        may_write(call).await?;
+    }
     strip_identity(request.headers_mut());
-    connection.connect(call, request).await
+    let mut response = connection.connect(call, request).await?;
+    response.extensions_mut().insert(Verbatim);
+    Ok(response)
+}
+
+/// What is upgraded carries writes as well, so the right to read is not enough (Z8).
+async fn may_write(call: &Call) -> Result<(), Status> {
+    let info = RequestInfo { verb: "create".to_owned(), ..call.info.clone() };
+    call.may(&info.attributes()).await
 }
 
 fn reading(mount: &Mount, call: &Call, request: &Parts) -> Result<Reading, Status> {

@@ -5,6 +5,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::health::Health;
+use crate::rig::cluster::Cluster;
 use crate::rig::{Authority, Identity, Reviewer, config_map};
 use crate::user::{ANONYMOUS, AUTHENTICATED};
 
@@ -272,4 +273,53 @@ async fn a10_the_first_that_knows_the_caller_counts() {
     );
     assert_eq!(world.name(Some(&foreign), &[bearer]).await, Ok("carol".to_owned()));
     assert_eq!(world.name(Some(&foreign), &[]).await, Err("certificate"), "an objection is not anonymous");
+}
+
+fn published(ca: &Authority) -> serde_json::Value {
+    serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": config::NAME, "namespace": config::NAMESPACE},
+        "data": config_map(&ca.pem, None, &["proxy"]),
+    })
+}
+
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..1000 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("never: {what}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a5_a6_the_config_map_is_followed_through_its_life() {
+    const KEY: &str = "configmaps/extension-apiserver-authentication";
+    let (cluster, health) = (Cluster::new(), Health::new());
+    let config = LiveConfig::new(&health);
+    let authn = Authenticator::new(Arc::clone(&config), Reviewer::default().client(), Metrics::unread());
+    let world = World { authn, config: Arc::clone(&config), ..world(&[]) };
+    let reason = |text: &'static str| {
+        let health = health.clone();
+        async move || health.readiness().is_err_and(|reasons| reasons[0].contains(text))
+    };
+    cluster.deny(true);
+    tokio::spawn(watch(cluster.client(), config));
+    eventually("the missing RoleBinding is named", reason("extension-apiserver-authentication-reader")).await;
+    cluster.deny(false);
+    eventually("its absence is named", reason("does not exist")).await;
+    cluster.put(KEY, published(&world.header_ca));
+    eventually("ready", async || health.readiness().is_ok()).await;
+    let (old, next) = (world.header_ca.client("proxy", &[]), Authority::new("front"));
+    assert_eq!(world.name(Some(&old), &CLAIM).await, Ok("admin".to_owned()));
+    cluster.put(KEY, published(&next));
+    eventually("the old CA is gone", async || world.name(Some(&old), &CLAIM).await == Err("certificate"))
+        .await;
+    cluster.delete(KEY);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let new = next.client("proxy", &[]);
+    assert_eq!(world.name(Some(&new), &CLAIM).await, Ok("admin".to_owned()), "what was good stays");
+    assert_eq!(health.readiness(), Ok(()));
 }

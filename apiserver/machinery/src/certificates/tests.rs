@@ -1,6 +1,5 @@
 //! Rotation as a property over time, and two replicas at work on one Secret.
 
-mod cluster;
 mod replicas;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -25,6 +25,8 @@ use crate::{
 
 /// How long a request waits for a version, or for the first look, before it is told to come again.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// A request lives for 60 s in the aggregation layer; a look that takes longer than this helps nobody (T12).
+const LONGEST_LOOK: Duration = Duration::from_secs(25);
 /// So many states are kept for lists that somebody has begun to read in portions.
 const KEPT_STATES: usize = 8;
 
@@ -59,7 +61,7 @@ pub(crate) async fn state_for(
 
 /// Asks the source to look now. Where it cannot, what was last seen is shown, with a warning.
 async fn freshest(stored: &Stored, wanted: &Wanted, warnings: &Warnings) -> Result<Arc<State>, Status> {
-    let looked = stored.source.fresh(wanted).await;
+    let looked = look(stored, wanted).await;
     match (looked, stored.feed.state()) {
         (Ok(()), Some(state)) => Ok(state),
         (Ok(()), None) => first(&stored.feed).await,
@@ -69,6 +71,12 @@ async fn freshest(stored: &Stored, wanted: &Wanted, warnings: &Warnings) -> Resu
         }
         (Err(status), None) => Err(status),
     }
+}
+
+/// A source bounds its look by itself; this is for the day when it does not.
+async fn look(stored: &Stored, wanted: &Wanted) -> Result<(), Status> {
+    let late = |_| Status::timeout("the source of these objects did not answer in time", 1);
+    timeout(LONGEST_LOOK, stored.source.fresh(wanted)).await.map_err(late)?
 }
 
 /// Waits for the first publication.
@@ -91,12 +99,12 @@ async fn first(feed: &Feed) -> Result<Arc<State>, Status> {
 
 /// Another replica's version says when somebody looked: to be not older, look afresh and pass it (W4).
 async fn not_older_than(stored: &Stored, version: u64, wanted: &Wanted) -> Result<Arc<State>, Status> {
-    let Stored { feed, source, .. } = stored;
+    let feed = &stored.feed;
     if let Some(state) = feed.state().filter(|state| feed.clock.is_own(version) && state.version >= version) {
         return Ok(state);
     }
     if !feed.clock.is_own(version) && !feed.clock.is_ahead(version, Timestamp::now()) {
-        source.fresh(wanted).await?;
+        look(stored, wanted).await?;
         first(feed).await?;
         feed.pass(version, Timestamp::now());
         return first(feed).await;

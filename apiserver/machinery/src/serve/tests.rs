@@ -10,6 +10,7 @@ use axum::{Extension, Json};
 use http::StatusCode;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 
 use super::warnings::Warnings;
@@ -59,12 +60,25 @@ fn router() -> Router {
                 response
             }),
         )
+        .route("/apis/example.dev/v1/things/a/proxy/echo", get(echo))
         .route("/apis/example.dev/v1/things/a/log", get(endless))
         .fallback(|| async { Status::no_such_path() })
 }
 
 async fn panicking() -> StatusCode {
     panic!("secret")
+}
+
+/// Sends back what comes over the upgraded connection.
+async fn echo(mut request: Request) -> axum::response::Response {
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let stream = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+        let (mut read, mut write) = tokio::io::split(stream);
+        tokio::io::copy(&mut read, &mut write).await.unwrap();
+    });
+    let headers = [("connection", "upgrade"), ("upgrade", "echo")];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
 /// Lines until the server is draining.
@@ -117,7 +131,7 @@ async fn world_with(change: impl FnOnce(Server) -> Server) -> World {
 }
 
 impl World {
-    fn client(&self, identity: Option<&Identity>, alpn: &[&str]) -> reqwest::Client {
+    fn config(&self, identity: Option<&Identity>, alpn: &[&str]) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         let ca = Identity { chain: self.serving_ca.pem.clone(), key: String::new() };
         roots.add(ca.certificates().remove(0)).unwrap();
@@ -132,8 +146,21 @@ impl World {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        config
+    }
+
+    fn client(&self, identity: Option<&Identity>, alpn: &[&str]) -> reqwest::Client {
+        let config = self.config(identity, alpn);
         let builder = reqwest::Client::builder().resolve(HOST, self.address).no_proxy();
         builder.redirect(reqwest::redirect::Policy::none()).tls_backend_preconfigured(config).build().unwrap()
+    }
+
+    /// A connection of the front proxy's, without any HTTP library.
+    async fn raw(&self) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+        let config = self.config(Some(&self.header_ca.client("proxy", &[])), &["http/1.1"]);
+        let stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        connector.connect(HOST.try_into().unwrap(), stream).await.unwrap()
     }
 
     fn anonymous(&self) -> reqwest::Client {
@@ -421,7 +448,6 @@ async fn a12_unknown_callers_get_a_new_connection_each_time() {
 
 #[tokio::test]
 async fn t3_garbage_is_no_harm() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let world = world().await;
     let mut stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
@@ -431,4 +457,97 @@ async fn t3_garbage_is_no_harm() {
     assert_eq!(world.by_alice(THING).await.status(), 200);
     let metrics = world.by_alice("/metrics").await.text().await.unwrap();
     assert!(metrics.contains("apiserver_tls_handshake_errors_total 1"), "M3");
+}
+
+#[tokio::test]
+async fn p9_an_upgrade_is_piped() {
+    let world = world().await;
+    let mut stream = world.raw().await;
+    let head = "GET /apis/example.dev/v1/things/a/proxy/echo HTTP/1.1\r\nhost: x\r\nx-remote-user: alice\r\n\
+                connection: upgrade\r\nupgrade: echo\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
+    stream.write_all(b"hello").await.unwrap();
+    let mut echoed = [0; 5];
+    stream.read_exact(&mut echoed).await.unwrap();
+    assert_eq!(&echoed, b"hello");
+}
+
+#[tokio::test]
+async fn p9_a_refused_upgrade_ends_the_connection() {
+    let world = world().await;
+    let mut stream = world.raw().await;
+    let smuggled = "GET /nowhere HTTP/1.1\r\nhost: x\r\nx-remote-user: bob\r\nconnection: upgrade\r\n\
+                    upgrade: echo\r\n\r\nGET /version HTTP/1.1\r\nhost: x\r\nx-remote-user: alice\r\n\r\n";
+    stream.write_all(smuggled.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("connection: close"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "the second request is not answered");
+}
+
+#[tokio::test]
+async fn t3_malformed_requests_are_answered_or_cut_but_never_kill() {
+    let world = world().await;
+    let pieces = [
+        "GET",
+        " ",
+        "/",
+        "\r\n",
+        "HTTP/1.1",
+        ":",
+        "host",
+        "x-remote-user: alice",
+        "\0",
+        "content-length: -1",
+        "%zz",
+        "ü",
+    ];
+    for round in 0..60_usize {
+        let mut stream = world.raw().await;
+        let text: String =
+            (0..12).map(|step| pieces[(round * 7 + step * (round + 3)) % pieces.len()]).collect();
+        let _ = stream.write_all(text.as_bytes()).await;
+        let _ = stream.write_all(b"\r\n\r\n").await;
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_millis(20), stream.read_to_end(&mut answer)).await;
+        assert!(!answer.starts_with(b"HTTP/1.1 5"), "{text:?}: {}", String::from_utf8_lossy(&answer));
+    }
+    assert_eq!(world.by_alice(THING).await.status(), 200);
+}
+
+#[tokio::test]
+async fn t3_a_user_may_be_in_hundreds_of_groups() {
+    let world = world().await;
+    for alpn in ["h2", "http/1.1"] {
+        let client = world.client(Some(&world.header_ca.client("proxy", &[])), &[alpn]);
+        let request = client.get(world.url(THING)).header("x-remote-user", "alice");
+        let request = (0..600)
+            .fold(request, |request, group| request.header("x-remote-group", format!("group-{group}")));
+        let body: Value = request.send().await.unwrap().json().await.unwrap();
+        assert_eq!(body["groups"].as_array().unwrap().len(), 601, "{alpn}");
+    }
+}
+
+#[tokio::test]
+async fn m1_a_request_that_is_given_up_counts_as_aborted() {
+    let world = world().await;
+    let client = world.proxy();
+    let slow = client.get(world.url("/slow")).header("x-remote-user", "alice").send();
+    assert!(tokio::time::timeout(Duration::from_millis(200), slow).await.is_err());
+    drop(client);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let metrics = world.by_alice("/metrics").await.text().await.unwrap();
+    assert!(
+        metrics.contains(r#"apiserver_request_aborts_total{component="test",verb="GET""#),
+        "P4: {metrics}"
+    );
+    assert!(
+        metrics.contains(r#"inflight_requests{component="test",request_kind="readOnly"} 1"#),
+        "only this one"
+    );
 }

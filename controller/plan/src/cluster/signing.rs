@@ -87,7 +87,7 @@ fn provider_source() -> CSIVolumeSource {
 }
 
 /// Reference to the secret provider class of a cluster.
-pub(super) fn provider_class_ref(cluster: &str) -> ObjectRef {
+pub fn provider_class_ref(cluster: &str) -> ObjectRef {
     ObjectRef {
         api_version: "secrets-store.csi.x-k8s.io/v1".to_owned(),
         kind: "SecretProviderClass".to_owned(),

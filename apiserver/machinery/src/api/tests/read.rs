@@ -178,3 +178,42 @@ async fn c13_a13_connections_get_the_path_below_and_no_identity() {
     assert_eq!(ask(&api(&stocked()), "DELETE", &uri, &[], Body::empty()).await.code, 405);
     assert_eq!(ask(&api(&stocked()), "POST", &format!("{uri}&dryRun=All"), &[], Body::empty()).await.code, 400);
 }
+
+/// Allows what is no write.
+struct ReadersOnly;
+
+impl SubAccess for ReadersOnly {
+    fn check<'a>(
+        &'a self,
+        user: &'a crate::user::User,
+        attributes: &'a crate::authz::Attributes,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        async move {
+            match attributes.resource() {
+                Some(asked) if asked.verb == "get" => Ok(()),
+                _ => Err(crate::authz::forbidden::status(user, attributes, "readers only")),
+            }
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn z8_an_upgrade_needs_the_right_to_write() {
+    let books = stocked();
+    let api = Api::builder("demo.example", "v1")
+        .access(ReadersOnly)
+        .readable(books.clone())
+        .creatable(books.clone())
+        .readable_subresource::<Book, _>("copies", books.clone())
+        .creatable_subresource::<Book, _>("copies", books.clone())
+        .connection::<Book, _>("proxy", books)
+        .build()
+        .unwrap();
+    let uri = format!("{BOOKS}/b1/proxy/ws");
+    assert_eq!(ask(&api, "GET", &uri, &[], Body::empty()).await.code, 200);
+    let upgrade = [("upgrade", "websocket"), ("connection", "upgrade")];
+    let refused = ask(&api, "GET", &uri, &upgrade, Body::empty()).await;
+    assert_eq!(refused.code, 403);
+    assert!(refused.text.contains(r#"cannot create resource \"books/proxy\""#), "{}", refused.text);
+}

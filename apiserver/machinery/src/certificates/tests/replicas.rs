@@ -8,13 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
 
-use super::cluster::Cluster;
 use super::names;
 use crate::certificates::keyring::{Keyring, fingerprints};
 use crate::certificates::{Keeper, Policy, given};
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::rig::Authority;
+use crate::rig::cluster::Cluster;
 use crate::tls::slot::CertificateSlot;
 
 const SERVICE: &str = "apiservices/v1.example.dev";

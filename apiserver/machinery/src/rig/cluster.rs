@@ -1,4 +1,4 @@
-//! A kube-apiserver that stores Secrets and APIServices: list, watch, create, replace, apply, with versions.
+//! A kube-apiserver that stores Secrets, ConfigMaps and APIServices: list, watch, create, replace, apply, versions.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 #[derive(Clone)]
-pub(super) struct Cluster(Arc<Shared>);
+pub(crate) struct Cluster(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -27,14 +27,16 @@ struct State {
     /// `plural/name`, type and object; the version is the position plus one.
     log: Vec<(String, &'static str, Value)>,
     writes: BTreeMap<String, usize>,
+    /// Nobody may read anything.
+    denies: bool,
 }
 
 impl Cluster {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Shared { state: Mutex::default(), length: watch::Sender::new(0) }))
     }
 
-    pub(super) fn client(&self) -> kube::Client {
+    pub(crate) fn client(&self) -> kube::Client {
         let own = self.clone();
         let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
             let own = own.clone();
@@ -45,15 +47,15 @@ impl Cluster {
         kube::Client::new(service, "shop")
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<Value> {
+    pub(crate) fn get(&self, key: &str) -> Option<Value> {
         self.0.state.lock().unwrap().objects.get(key).cloned()
     }
 
-    pub(super) fn writes(&self, key: &str) -> usize {
+    pub(crate) fn writes(&self, key: &str) -> usize {
         self.0.state.lock().unwrap().writes.get(key).copied().unwrap_or_default()
     }
 
-    pub(super) fn put(&self, key: &str, mut object: Value) -> Value {
+    pub(crate) fn put(&self, key: &str, mut object: Value) -> Value {
         let mut state = self.0.state.lock().unwrap();
         let kind = if state.objects.contains_key(key) { "MODIFIED" } else { "ADDED" };
         object["metadata"]["resourceVersion"] = json!((state.log.len() + 1).to_string());
@@ -64,7 +66,11 @@ impl Cluster {
         object
     }
 
-    pub(super) fn delete(&self, key: &str) {
+    pub(crate) fn deny(&self, denies: bool) {
+        self.0.state.lock().unwrap().denies = denies;
+    }
+
+    pub(crate) fn delete(&self, key: &str) {
         let mut state = self.0.state.lock().unwrap();
         let object = state.objects.remove(key).unwrap();
         state.log.push((key.to_owned(), "DELETED", object));
@@ -75,7 +81,9 @@ impl Cluster {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().trim_start_matches('/').to_owned();
         let (plural, name) = match path.split('/').collect::<Vec<_>>().as_slice() {
-            ["api", "v1", "namespaces", "shop", "secrets", rest @ ..] => ("secrets", rest.first().copied()),
+            ["api", "v1", "namespaces", _, plural @ ("secrets" | "configmaps"), rest @ ..] => {
+                (*plural, rest.first().copied())
+            }
             ["apis", "apiregistration.k8s.io", "v1", "apiservices", rest @ ..] => {
                 ("apiservices", rest.first().copied())
             }
@@ -84,6 +92,9 @@ impl Cluster {
         let query = parts.uri.query().unwrap_or_default();
         let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
         let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if self.0.state.lock().unwrap().denies {
+            return failure(403);
+        }
         match (parts.method, name) {
             (Method::GET, None) if query.contains("watch=true") => self.watch(plural, query),
             (Method::GET, None) => self.list(plural, query),
