@@ -1,0 +1,112 @@
+//! kubectl, as a user would type it.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+    process::Stdio,
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use tokio::{io::AsyncWriteExt, process::Command};
+
+use crate::Result;
+
+/// kubectl with somebody's rights.
+#[derive(Clone, Debug)]
+pub struct Kubectl {
+    program: OsString,
+    kubeconfig: PathBuf,
+    user: Option<String>,
+}
+
+/// What a command gave.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Answer {
+    /// Did it succeed?
+    pub successful: bool,
+    /// Its standard output.
+    pub output: String,
+    /// Its standard error.
+    pub words: String,
+}
+
+impl Kubectl {
+    /// The administrator's.
+    pub fn new(program: OsString, kubeconfig: PathBuf) -> Self {
+        Self { program, kubeconfig, user: None }
+    }
+
+    /// With the rights of another user.
+    #[must_use]
+    pub fn as_user(&self, user: &str) -> Self {
+        Self { user: Some(user.to_owned()), ..self.clone() }
+    }
+
+    /// Runs it; a failure is an error with kubectl's words.
+    pub async fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<String> {
+        self.succeed(arguments, None).await
+    }
+
+    /// Runs it and parses what it prints; the arguments ask for JSON.
+    pub async fn json<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Value> {
+        let text = self.run(arguments).await?;
+        serde_json::from_str(&text).with_context(|| format!("kubectl printed no JSON: {text}"))
+    }
+
+    /// `kubectl apply`.
+    pub async fn apply(&self, object: &Value) -> Result {
+        self.succeed(["apply", "-f", "-"], Some(object)).await.map(drop)
+    }
+
+    /// `kubectl create -f`, and what the server made of it.
+    pub async fn create(&self, object: &Value) -> Result<Value> {
+        let created = self.succeed(["create", "-f", "-", "-o", "json"], Some(object)).await?;
+        Ok(serde_json::from_str(&created)?)
+    }
+
+    /// `kubectl create -f` that the server refuses: its words. An error if it accepts.
+    pub async fn refused(&self, object: &Value) -> Result<String> {
+        let answer = self.ask(["create", "-f", "-", "--dry-run=server"], Some(object)).await?;
+        anyhow::ensure!(!answer.successful, "the server accepted {object}");
+        Ok(answer.words)
+    }
+
+    /// Runs it, however it ends.
+    pub async fn ask<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        input: Option<&Value>,
+    ) -> Result<Answer> {
+        let mut command = Command::new(&self.program);
+        command.env("KUBECONFIG", &self.kubeconfig).args(arguments).kill_on_drop(true);
+        command.args(self.user.iter().map(|user| format!("--as={user}")));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("cannot start kubectl")?;
+        if let Some(mut stdin) = child.stdin.take() {
+            let text = input.map(Value::to_string).unwrap_or_default();
+            stdin.write_all(text.as_bytes()).await?;
+        }
+        let ended = child.wait_with_output().await?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Answer {
+            successful: ended.status.success(),
+            output: text(ended.stdout),
+            words: text(ended.stderr),
+        })
+    }
+
+    async fn succeed<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        input: Option<&Value>,
+    ) -> Result<String> {
+        let arguments: Vec<OsString> = arguments.into_iter().map(|part| part.as_ref().to_owned()).collect();
+        let answer = self.ask(&arguments, input).await?;
+        if !answer.successful {
+            let shown: Vec<_> = arguments.iter().map(|part| part.to_string_lossy()).collect();
+            bail!("kubectl {}: {}", shown.join(" "), answer.words.trim());
+        }
+        Ok(answer.output)
+    }
+}

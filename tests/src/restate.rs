@@ -1,0 +1,162 @@
+//! A RestateCluster, and Restate itself through kube-apiserver's proxy: admin API, SQL and ingress.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::Request;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::{Lab, Result, eventually, lab::Image};
+
+/// The RestateCluster that tests share which do no harm to it.
+const SHARED: &str = "e2e";
+
+/// An image that has to come first, a volume, a provisioning, elections.
+const READY: Duration = Duration::from_mins(3);
+
+/// One RestateCluster and its Restate.
+#[derive(Clone)]
+pub struct Restate {
+    lab: Lab,
+    name: String,
+    client: Client,
+}
+
+impl Restate {
+    /// The cluster that all tests share; the first one makes it. It stays for the next run.
+    pub async fn shared(lab: &Lab) -> Result<Self> {
+        static READY: OnceCell<()> = OnceCell::const_new();
+        let restate = Self::named(lab, SHARED).await?;
+        READY.get_or_try_init(async || restate.start(&json!({})).await).await?;
+        Ok(restate)
+    }
+
+    /// A cluster for a test that harms it. `spec` is laid over the usual one.
+    pub async fn own(lab: &Lab, name: &str, spec: &Value) -> Result<Self> {
+        let restate = Self::named(lab, name).await?;
+        restate.start(spec).await?;
+        Ok(restate)
+    }
+
+    /// A cluster that is there, or will be.
+    pub async fn named(lab: &Lab, name: &str) -> Result<Self> {
+        Ok(Self { lab: lab.clone(), name: name.to_owned(), client: client(lab).await? })
+    }
+
+    /// The RestateCluster's name, and its namespace's.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The RestateCluster as tests make it.
+    pub fn object(&self, spec: &Value) -> Result<Value> {
+        let mut object = json!({
+            "apiVersion": "restate.dev/v1",
+            "kind": "RestateCluster",
+            "metadata": {"name": self.name},
+            "spec": {
+                "cluster": {"autoProvision": true},
+                "compute": {
+                    "image": self.lab.image(Image::Restate)?,
+                    "imagePullPolicy": "IfNotPresent",
+                    "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
+                },
+                "storage": {"storageRequestBytes": 1_073_741_824},
+                "config": "default-num-partitions = 4\nrocksdb-total-memory-size = \"128 MiB\"\n",
+            },
+        });
+        merge(&mut object["spec"], spec);
+        Ok(object)
+    }
+
+    /// Applies it and waits until it is Ready.
+    pub async fn start(&self, spec: &Value) -> Result {
+        self.lab.kubectl()?.apply(&self.object(spec)?).await?;
+        self.ready().await
+    }
+
+    /// Waits until it is Ready.
+    pub async fn ready(&self) -> Result {
+        let kubectl = self.lab.kubectl()?;
+        let wait = || async {
+            let path = r#"jsonpath={.status.conditions[?(@.type=="Ready")]}"#;
+            let seen = kubectl.run(["get", "restatecluster", &self.name, "-o", path]).await?;
+            let condition: Value = serde_json::from_str(&seen).unwrap_or_default();
+            Ok(if condition["status"] == "True" { Ok(()) } else { Err(seen) })
+        };
+        eventually(&format!("RestateCluster {} to be Ready", self.name), READY, wait).await
+    }
+
+    /// Calls a handler through the ingress: `greeter/greet`, `greeter/slow/send`.
+    pub async fn call(&self, path: &str, input: &Value) -> Result<Value> {
+        let answer = self.send("POST", 8080, path, Some(input)).await?;
+        parsed(path, &answer)
+    }
+
+    /// Asks the admin API.
+    pub async fn admin(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let answer = self.send(method, 9070, path, body).await?;
+        parsed(path, &answer)
+    }
+
+    /// Rows of a SQL query.
+    pub async fn query(&self, sql: &str) -> Result<Vec<Value>> {
+        let answer = self.admin("POST", "query", Some(&json!({"query": sql}))).await?;
+        answer["rows"].as_array().cloned().with_context(|| format!("{sql} answered {answer}"))
+    }
+
+    async fn send(&self, method: &str, port: u16, path: &str, body: Option<&Value>) -> Result<String> {
+        let uri = format!("/api/v1/namespaces/{}/services/restate:{port}/proxy/{path}", self.name);
+        let request = Request::builder().method(method).uri(uri);
+        let request = request.header("content-type", "application/json").header("accept", "application/json");
+        let request = request.body(body.map(Value::to_string).unwrap_or_default().into_bytes())?;
+        self.client.request_text(request).await.with_context(|| format!("{method} {path} of Restate"))
+    }
+}
+
+/// No answer at all is one too: handlers and deletions give none.
+fn parsed(path: &str, answer: &str) -> Result<Value> {
+    if answer.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(answer).with_context(|| format!("{path} answered {answer}"))
+}
+
+async fn client(lab: &Lab) -> Result<Client> {
+    // Another test of this process may have been first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let kubeconfig = Kubeconfig::read_from(lab.kubeconfig())?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}
+
+/// Lays `over` over `base`, field by field.
+fn merge(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                merge(base.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spec_is_laid_over_field_by_field() {
+        let mut base = json!({"a": {"b": 1, "c": [1, 2]}, "d": 1});
+        merge(&mut base, &json!({"a": {"c": [3]}, "e": {"f": 1}}));
+        assert_eq!(base, json!({"a": {"b": 1, "c": [3]}, "d": 1, "e": {"f": 1}}));
+        merge(&mut base, &json!({}));
+        assert_eq!(base["d"], 1, "nothing laid over changes nothing");
+    }
+}

@@ -1,0 +1,243 @@
+//! A RestateDeployment of the small service, and what the aggregated API says about its versions.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::{Lab, Namespace, Restate, Result, eventually, lab::Image};
+
+/// Pods that start, a registration, and the pauses between tries on a slow machine.
+const ROLLED_OUT: Duration = Duration::from_mins(2);
+
+/// One RestateDeployment, named after its namespace: service names are global in a Restate.
+#[derive(Clone, Debug)]
+pub struct Service {
+    lab: Lab,
+    namespace: String,
+    register: Value,
+}
+
+/// A version, as `kubectl get restatedeploymentversions -o json` shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Version(Value);
+
+impl Service {
+    /// A service that registers with a RestateCluster; it exists when it is applied.
+    pub fn new(lab: &Lab, namespace: &Namespace, restate: &Restate) -> Self {
+        Self::registered(lab, namespace, json!({"cluster": restate.name()}))
+    }
+
+    /// A service that registers elsewhere: `{"url": …}`.
+    pub fn registered(lab: &Lab, namespace: &Namespace, register: Value) -> Self {
+        Self { lab: lab.clone(), namespace: namespace.name().to_owned(), register }
+    }
+
+    /// The name of the RestateDeployment and of the service in Restate: it has no equal in this Restate.
+    pub fn name(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The name under which the object with a lock is served.
+    pub fn counter(&self) -> String {
+        format!("{}-counter", self.name())
+    }
+
+    /// The name under which the workflow is served that ends when it is told to.
+    pub fn job(&self) -> String {
+        format!("{}-job", self.name())
+    }
+
+    /// The object, in the version of an image.
+    pub fn object(&self, image: &str) -> Value {
+        let name = self.name();
+        json!({
+            "apiVersion": "restate.dev/v1beta1",
+            "kind": "RestateDeployment",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {
+                "replicas": 1,
+                "selector": {"matchLabels": {"app": name}},
+                "restate": {"register": self.register, "drainDelaySeconds": 2},
+                "template": {
+                    "metadata": {"labels": self.labels()},
+                    "spec": {
+                        "terminationGracePeriodSeconds": 1,
+                        "securityContext": {
+                            "runAsNonRoot": true,
+                            "runAsUser": 65532,
+                            "seccompProfile": {"type": "RuntimeDefault"},
+                        },
+                        "containers": [{
+                            "name": "service",
+                            "image": image,
+                            "imagePullPolicy": "IfNotPresent",
+                            "env": [{"name": "SERVICE_NAME", "value": name}],
+                            "ports": [{"name": "restate", "containerPort": 9080}],
+                            "securityContext": {
+                                "allowPrivilegeEscalation": false,
+                                "capabilities": {"drop": ["ALL"]},
+                            },
+                        }],
+                    },
+                },
+            },
+        })
+    }
+
+    /// Applies the version of an image.
+    pub async fn apply(&self, image: Image) -> Result {
+        let object = self.object(&self.lab.image(image)?);
+        self.lab.kubectl()?.apply(&object).await
+    }
+
+    /// Applies the version of an image and waits until new calls go to it.
+    pub async fn roll_out(&self, image: Image) -> Result<Version> {
+        self.apply(image).await?;
+        self.version(image, |version| version.state() == "Current").await
+    }
+
+    /// Waits until the version of an image is as it should be.
+    pub async fn version(&self, image: Image, wanted: impl Fn(&Version) -> bool) -> Result<Version> {
+        let name = self.lab.image(image)?;
+        let look = || async {
+            let versions = self.versions().await?;
+            let found = versions.iter().find(|version| version.image() == name && wanted(version));
+            Ok(found.cloned().ok_or_else(|| summary(&versions)))
+        };
+        eventually(&format!("the version {name} of {}", self.name()), ROLLED_OUT, look).await
+    }
+
+    /// Waits until the version of an image is retired or gone.
+    pub async fn retired(&self, image: Image, limit: Duration) -> Result {
+        let name = self.lab.image(image)?;
+        let look = || async {
+            let versions = self.versions().await?;
+            let left = versions.iter().any(|version| version.image() == name && version.state() != "Retired");
+            Ok(if left { Err(summary(&versions)) } else { Ok(()) })
+        };
+        eventually(&format!("the version {name} of {} to retire", self.name()), limit, look).await
+    }
+
+    /// All versions, as the aggregated API has them.
+    pub async fn versions(&self) -> Result<Vec<Version>> {
+        let get = ["-n", &self.namespace, "get", "restatedeploymentversions", "-o", "json"];
+        let list = self.lab.kubectl()?.json(get).await?;
+        let items = list["items"].as_array().with_context(|| format!("no list: {list}"))?;
+        Ok(items.iter().cloned().map(Version).collect())
+    }
+
+    /// Waits until a condition of the RestateDeployment has this status, and gives reason and message.
+    pub async fn condition(&self, kind: &str, status: &str) -> Result<(String, String)> {
+        let kubectl = self.lab.kubectl()?;
+        let look = || async {
+            let get = ["-n", &self.namespace, "get", "restatedeployment", self.name(), "-o", "json"];
+            let object = kubectl.json(get).await?;
+            let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            let found = conditions
+                .iter()
+                .find(|condition| condition["type"] == kind && condition["status"] == status);
+            let text =
+                |condition: &Value, field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+            let found = found.map(|condition| (text(condition, "reason"), text(condition, "message")));
+            Ok(found.ok_or_else(|| format!("{conditions:?}")))
+        };
+        eventually(&format!("{kind}={status} on {}", self.name()), ROLLED_OUT, look).await
+    }
+
+    fn labels(&self) -> Value {
+        let mut labels = json!({"app": self.name()});
+        if let Some(cluster) = self.register["cluster"].as_str() {
+            labels[format!("allow.restate.dev/{cluster}")] = "true".into();
+        }
+        labels
+    }
+}
+
+impl Version {
+    /// Its name, which is its ReplicaSet's.
+    pub fn name(&self) -> &str {
+        self.text("/metadata/name")
+    }
+
+    /// Its uid.
+    pub fn uid(&self) -> &str {
+        self.text("/metadata/uid")
+    }
+
+    /// `Current`, `Draining`, …
+    pub fn state(&self) -> &str {
+        self.text("/status/state")
+    }
+
+    /// Restate's id of it.
+    pub fn deployment_id(&self) -> &str {
+        self.text("/status/deploymentId")
+    }
+
+    /// The image of its only container.
+    pub fn image(&self) -> &str {
+        self.text("/status/images/0")
+    }
+
+    /// Unfinished invocations that can resume nowhere else; none if Restate could not tell.
+    pub fn pinned(&self) -> Option<u64> {
+        self.0.pointer("/status/invocations/pinned").and_then(Value::as_u64)
+    }
+
+    /// Why it is still there.
+    pub fn kept_because(&self) -> Vec<&str> {
+        let reasons = self.0.pointer("/status/keptBecause").and_then(Value::as_array);
+        reasons.into_iter().flatten().filter_map(|kept| kept["reason"].as_str()).collect()
+    }
+
+    /// The whole object.
+    pub fn json(&self) -> &Value {
+        &self.0
+    }
+
+    fn text(&self, pointer: &str) -> &str {
+        self.0.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+fn summary(versions: &[Version]) -> String {
+    let line = |version: &Version| {
+        let pinned = version.pinned().map_or_else(|| "?".to_owned(), |pinned| pinned.to_string());
+        format!("{} {} {} ({pinned} pinned)", version.name(), version.state(), version.image())
+    };
+    if versions.is_empty() {
+        "no versions".to_owned()
+    } else {
+        versions.iter().map(line).collect::<Vec<_>>().join("; ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_by_the_names_of_the_contract() {
+        let version = Version(json!({
+            "metadata": {"name": "a-1", "uid": "u"},
+            "status": {
+                "state": "Draining", "deploymentId": "dp_1", "images": ["x:1"], "invocations": {"pinned": 2},
+                "keptBecause": [{"reason": "PinnedInvocations", "count": 2}],
+            },
+        }));
+        assert_eq!((version.name(), version.state(), version.deployment_id()), ("a-1", "Draining", "dp_1"));
+        assert_eq!(
+            (version.image(), version.pinned(), version.kept_because()),
+            ("x:1", Some(2), vec!["PinnedInvocations"])
+        );
+        assert_eq!(summary(&[version]), "a-1 Draining x:1 (2 pinned)");
+    }
+
+    #[test]
+    fn unknown_is_not_zero() {
+        let version = Version(json!({"metadata": {"name": "a-1"}, "status": {"state": "Unknown"}}));
+        assert_eq!(version.pinned(), None);
+        assert_eq!(summary(&[version]), "a-1 Unknown  (? pinned)");
+    }
+}
