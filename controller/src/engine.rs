@@ -1,0 +1,137 @@
+//! The one reconciliation for all kinds: gather → decide (validate, plan, status: pure) → execute → publish.
+//!
+//! Invariants: only gather, execute and publish reach the outside; a pass over an object that is as it should be
+//! writes nothing and asks nobody; an error backs off per object and is forgotten at the first success.
+
+mod context;
+mod finalize;
+mod kind;
+mod observe;
+mod pace;
+mod publish;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use restate_plan::{ObjectRef, Outcome};
+
+pub(crate) use context::Context;
+pub(crate) use kind::{Decision, Finalizer, Kind};
+pub(crate) use observe::observed;
+pub(crate) use run::run;
+
+use crate::execute;
+
+/// Why a pass failed. The variant's name, or that of the cause, is its category.
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
+pub(crate) enum Error {
+    /// What a plan needs could not be looked up.
+    #[error("failed to look at {what}")]
+    Gather { what: ObjectRef, source: Box<kube::Error> },
+    /// A step failed.
+    #[error(transparent)]
+    Execute(#[from] execute::Error),
+    /// The status could not be written.
+    #[error(transparent)]
+    Publish(execute::Error),
+    /// The finalizer could not be set or taken away.
+    #[error("failed to change the finalizers")]
+    Finalize { source: Box<dyn std::error::Error + Send + Sync> },
+}
+
+impl Error {
+    /// Its category, for metrics.
+    pub(crate) fn category(&self) -> &'static str {
+        match self {
+            Self::Execute(error) | Self::Publish(error) => error.into(),
+            Self::Gather { .. } | Self::Finalize { .. } => self.into(),
+        }
+    }
+
+    /// Whether it only means that somebody else was faster: look again, and say nothing.
+    pub(crate) fn is_quiet(&self) -> bool {
+        matches!(self, Self::Execute(error) | Self::Publish(error) if error.is_quiet())
+    }
+
+    /// The whole chain of causes as one line.
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            let words = cause.to_string();
+            if !text.contains(&words) {
+                text = format!("{text}: {words}");
+            }
+            source = cause.source();
+        }
+        text
+    }
+}
+
+/// Looks something up that is in no store, but not for ever.
+pub(crate) async fn look<T, F>(what: &ObjectRef, request: F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    match tokio::time::timeout(execute::API_DEADLINE, request).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(source)) => Err(Error::Gather { what: what.clone(), source: Box::new(source) }),
+        Err(_) => Err(execute::Error::Slow { verb: "get", object: what.clone() }.into()),
+    }
+}
+
+/// How a pass ended.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    /// Where it leaves the object.
+    pub(crate) outcome: Outcome,
+    /// Whether it changed anything: then the next pass comes at once.
+    pub(crate) acted: bool,
+}
+
+/// One pass over one object.
+pub(crate) async fn reconcile<K: Kind>(object: Arc<K>, context: &Context) -> Result<Pass, Error> {
+    let seen = K::gather(&object, context).await?;
+    let decision = K::decide(&object, &seen, context.now());
+    if let (Some(who), Some(demand)) = (K::wanted_by(&object), &decision.demand) {
+        context.restates.demand(&who, demand, &decision.plan.outcome);
+    }
+    if finalize::is_missing(object.as_ref(), decision.finalizer) {
+        finalize::change(&object, context).await?;
+    }
+    let subject = object.object_ref(&());
+    let mut done = context.executor.run(&decision.plan.steps, &subject).await;
+    if let Some((registration, rejection)) = done.rejected.take() {
+        record(object.as_ref(), &registration, &rejection, context, &subject).await?;
+        return Ok(Pass { outcome: decision.plan.outcome, acted: true });
+    }
+    let failed = done.failed.take().map(Error::from);
+    let published = publish::publish(&object, decision.status, failed.as_ref(), context).await;
+    match (failed, published) {
+        (Some(error), _) | (None, Err(error)) => return Err(error),
+        (None, Ok(())) => {}
+    }
+    if decision.finalizer == Finalizer::Release {
+        finalize::change(&object, context).await?;
+    }
+    Ok(Pass { outcome: decision.plan.outcome, acted: done.acted > 0 })
+}
+
+/// A refusal is written down where the next plan finds it, and said.
+async fn record<K: Kind>(
+    object: &K,
+    registration: &restate_plan::Registration,
+    rejection: &execute::Rejection,
+    context: &Context,
+    subject: &ObjectReference,
+) -> Result<(), Error> {
+    tracing::warn!(uri = registration.uri, code = rejection.code, rejection.message, "Restate refuses for good");
+    let steps = K::remember(object, registration, rejection, context.now());
+    match context.executor.run(&steps, subject).await.failed {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
+}

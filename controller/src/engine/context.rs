@@ -1,0 +1,36 @@
+//! What every pass shares.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::Client;
+use restate_plan::cluster::Operator;
+
+use crate::execute::Executor;
+use crate::restates::Restates;
+use crate::runtime::metrics::Metrics;
+use crate::watches::Stores;
+
+/// What every pass shares. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Context {
+    /// How to reach the API server.
+    pub(crate) client: Client,
+    /// What the API server has.
+    pub(crate) stores: Stores,
+    /// What Restate said.
+    pub(crate) restates: Arc<Restates>,
+    /// Who performs steps.
+    pub(crate) executor: Executor,
+    /// Where to count.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Who we are and where we run.
+    pub(crate) operator: Arc<Operator>,
+}
+
+impl Context {
+    /// The clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}

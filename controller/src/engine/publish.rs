@@ -1,0 +1,89 @@
+//! The status, written only where it says something else than the stored one. Only the difference is sent.
+
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use restate_crd::condition::{ConditionStatus, ConditionType, Reason, Verdict};
+use restate_plan::{Manager, ObjectRef};
+use serde_json::{Map, Value, json};
+
+use super::{Context, Error, Kind};
+use crate::execute::{self, API_DEADLINE};
+
+/// Writes the status, if it is another one.
+pub(super) async fn publish<K: Kind>(
+    object: &Arc<K>,
+    status: K::Status,
+    failed: Option<&Error>,
+    context: &Context,
+) -> Result<(), Error> {
+    let mut status = status;
+    if let Some(error) = failed.filter(|error| !error.is_quiet()) {
+        confess::<K>(object, &mut status, error, context);
+    }
+    if object.status().cloned().unwrap_or_default() == status || !context.executor.lease.is_held() {
+        return Ok(());
+    }
+    let Some(difference) = difference(&text(&object.status()), &text(&status)) else { return Ok(()) };
+    let manager: &'static str = Manager::Status.into();
+    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    let patch = json!({"metadata": {"uid": object.uid()}, "status": difference});
+    let (api, name) = (object.api(&context.client), object.name_any());
+    let patch = Patch::Merge(patch);
+    let request = api.patch_status(&name, &params, &patch);
+    let reference = ObjectRef::of::<K>(object.meta().namespace.as_deref(), &name);
+    let written = match tokio::time::timeout(API_DEADLINE, request).await {
+        Ok(Ok(written)) => written,
+        Ok(Err(source)) => return Err(Error::Publish(execute::Error::of_api(&reference, "patch", source))),
+        Err(_) => return Err(Error::Publish(execute::Error::Slow { verb: "patch", object: reference })),
+    };
+    context.metrics.status_written(K::CONTROLLER);
+    K::keep(&context.stores, written);
+    Ok(())
+}
+
+/// Says that the pass failed, in the place where people look: the one thing that the engine adds to a status.
+fn confess<K: Kind>(object: &K, status: &mut K::Status, error: &Error, context: &Context) {
+    let verdict = Verdict::new(ConditionStatus::False, Reason::ReconcileFailed, error.chain());
+    let verdict = verdict.of_generation(object.meta().generation);
+    let conditions = K::conditions(status);
+    // What serves goes on serving although a change did not get through.
+    let about = if conditions.holds(ConditionType::Ready) { ConditionType::Progressing } else { ConditionType::Ready };
+    conditions.set(about, verdict, context.now());
+}
+
+fn text<T: serde::Serialize>(status: &T) -> Value {
+    serde_json::to_value(status).unwrap_or_default()
+}
+
+/// The merge patch that makes `wanted` of `stored`.
+fn difference(stored: &Value, wanted: &Value) -> Option<Value> {
+    let (Value::Object(stored), Value::Object(wanted)) = (stored, wanted) else {
+        return (stored != wanted).then(|| wanted.clone());
+    };
+    let removed = stored.keys().filter(|key| !wanted.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let changed = wanted.iter().filter_map(|(key, value)| {
+        let before = stored.get(key).unwrap_or(&Value::Null);
+        Some((key.clone(), difference(before, value)?))
+    });
+    let fields: Map<_, _> = removed.chain(changed).collect();
+    (!fields.is_empty()).then_some(Value::Object(fields))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::same(json!({"a": 1, "b": [1]}), json!({"a": 1, "b": [1]}), None)]
+    #[case::first(json!(null), json!({"a": 1}), Some(json!({"a": 1})))]
+    #[case::removed(json!({"a": 1, "b": 2}), json!({"b": 2}), Some(json!({"a": null})))]
+    #[case::nested(json!({"a": {"x": 1, "y": 2}}), json!({"a": {"x": 1, "y": 3}}), Some(json!({"a": {"y": 3}})))]
+    #[case::lists_are_whole(json!({"a": [1, 2]}), json!({"a": [2]}), Some(json!({"a": [2]})))]
+    fn only_the_difference_is_sent(#[case] stored: Value, #[case] wanted: Value, #[case] patch: Option<Value>) {
+        assert_eq!(difference(&stored, &wanted), patch);
+    }
+}

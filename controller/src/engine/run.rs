@@ -1,0 +1,79 @@
+//! Runs the passes of one kind: kube's scheduler takes each object once at a time, however often it was woken.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
+use kube::runtime::controller::{self, Action, Config};
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::pace::Pace;
+use super::{Context, Error, Kind, observed, reconcile};
+use crate::runtime::metrics::Controller;
+use crate::watches::Queue;
+
+/// How many objects of a kind are looked at at the same time: most of a pass is waiting for the API server.
+const CONCURRENCY: u16 = 32;
+
+/// What a pass of a kind is given.
+struct Shared<K: Kind> {
+    context: Context,
+    pace: Pace<ObjectRef<K>>,
+}
+
+/// Looks at every object, and then at those that are woken, until `stop`; what has begun then comes to its end.
+pub(crate) async fn run<K: Kind>(context: Context, store: Store<K>, queue: &Queue<K>, stop: CancellationToken) {
+    let woken = queue.open();
+    for object in store.state() {
+        queue.push(ObjectRef::from_obj(object.as_ref()));
+    }
+    let woken = futures::stream::unfold(woken, async |mut woken| Some((woken.recv().await?, woken)));
+    let woken = woken.map(Ok::<_, Infallible>).take_until(stop.cancelled_owned());
+    let shared = Arc::new(Shared { context, pace: Pace::default() });
+    let config = Config::default().concurrency(CONCURRENCY);
+    let passes = controller::applier(
+        |object, shared| pass(object, shared).boxed(),
+        after_failure,
+        shared.clone(),
+        store,
+        Box::pin(woken),
+        config,
+    );
+    passes.for_each(|result| std::future::ready(conclude(&shared, result))).await;
+}
+
+async fn pass<K: Kind>(object: Arc<K>, shared: Arc<Shared<K>>) -> Result<Action, Error> {
+    let context = &shared.context;
+    let reference = ObjectRef::from_obj(object.as_ref());
+    let controller: &'static str = K::CONTROLLER.into();
+    let span = tracing::info_span!("pass", controller, object = %reference);
+    let pass = reconcile(object, context).instrument(span);
+    let pass = observed(&context.metrics, K::CONTROLLER, pass).await?;
+    Ok(Action::requeue(shared.pace.after(&reference, &pass, Timestamp::now())))
+}
+
+fn after_failure<K: Kind>(object: Arc<K>, error: &Error, shared: Arc<Shared<K>>) -> Action {
+    let reference = ObjectRef::from_obj(object.as_ref());
+    let pause = shared.pace.after_failure(&reference);
+    if error.is_quiet() {
+        tracing::debug!(object = %reference, error = error.chain(), "looks again");
+    } else {
+        tracing::warn!(object = %reference, error = error.chain(), ?pause, "the pass failed");
+    }
+    Action::requeue(pause)
+}
+
+type Concluded<K> = Result<(ObjectRef<K>, Action), controller::Error<Error, Infallible>>;
+
+fn conclude<K: Kind>(shared: &Shared<K>, result: Concluded<K>) {
+    if let Err(controller::Error::ObjectNotFound(gone)) = result {
+        let reference = (*gone).into_kind_unchecked::<K>(());
+        if K::CONTROLLER == Controller::Deployment {
+            shared.context.restates.forget(&reference.clone().into_kind_unchecked(()));
+        }
+        shared.pace.forget(&reference);
+    }
+}

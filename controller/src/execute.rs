@@ -1,0 +1,201 @@
+//! Performs the steps of a plan, in their order, until one fails.
+//!
+//! Stage in the flow: after plan. Invariants: it chooses nothing; nothing is done without the Lease, nothing
+//! irreversible without a Lease that outlives the call; what the API server answered is in the stores before the
+//! next pass. One file per family of steps.
+
+mod apply;
+mod claim;
+mod create;
+mod delete;
+mod deregister;
+mod error;
+mod note;
+mod patch;
+mod provision;
+mod register;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, Client};
+use restate_plan::{ObjectRef, Registration, Step};
+
+pub(crate) use error::{Error, Rejection};
+pub(crate) use note::Notices;
+
+use crate::runtime::leader::Lease;
+use crate::runtime::metrics::Metrics;
+use crate::restates::Restates;
+use crate::watches::Stores;
+
+/// How long one request to the API server may take.
+pub(crate) const API_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What performing steps needs.
+#[derive(Clone)]
+pub(crate) struct Executor {
+    /// How to reach the API server.
+    pub(crate) client: Client,
+    /// Where its answers go.
+    pub(crate) stores: Stores,
+    /// Whether we may act, and for how long.
+    pub(crate) lease: Lease,
+    /// How to reach Restate.
+    pub(crate) restates: Arc<Restates>,
+    /// How to tell people.
+    pub(crate) notices: Notices,
+    /// Where to count.
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// What became of the steps.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// How many succeeded that change something.
+    pub(crate) acted: usize,
+    /// Whether every step succeeded.
+    pub(crate) complete: bool,
+    /// A registration that Restate refuses for good: to be recorded.
+    pub(crate) rejected: Option<(Registration, Rejection)>,
+    /// What failed, on the main path or beside it.
+    pub(crate) failed: Option<Error>,
+}
+
+impl Executor {
+    /// Performs the steps on behalf of `subject`.
+    pub(crate) async fn run(&self, steps: &[Step], subject: &ObjectReference) -> Done {
+        let mut done = Done { complete: true, ..Done::default() };
+        for step in steps {
+            match self.perform(step, subject).await {
+                Ok(()) => done.acted += usize::from(!matches!(step, Step::Note(_))),
+                Err(Error::Rejected { registration, rejection }) => {
+                    done.complete = false;
+                    done.rejected = Some((*registration, rejection));
+                    return done;
+                }
+                Err(error) => {
+                    done.complete = false;
+                    // The first failure is the cause; what fails beside the path later does not hide it.
+                    done.failed.get_or_insert(error);
+                    if !matches!(step, Step::Aside(_)) {
+                        return done;
+                    }
+                }
+            }
+        }
+        done
+    }
+
+    async fn perform(&self, step: &Step, subject: &ObjectReference) -> Result<(), Error> {
+        let word = word(step);
+        self.permit(step)?;
+        tracing::debug!(step = word, "performs");
+        let result = match step {
+            Step::Apply(manager, object) => self.apply(*manager, object).await,
+            Step::Create(object) => self.create(object).await,
+            Step::Annotate { object, uid, annotations } => self.annotate(object, uid, annotations).await,
+            Step::Label { object, uid, labels } => self.label(object, uid, labels).await,
+            Step::Owners { object, uid, owners } => self.own(object, uid, owners).await,
+            Step::Scale { object, uid, replicas } => self.scale(object, uid, *replicas).await,
+            Step::Delete { object, uid, propagation } => self.delete(object, uid, *propagation).await,
+            Step::Register(registration) => self.register(registration).await,
+            Step::Deregister(deregistration) => self.deregister(deregistration).await,
+            Step::Claim(claim) => self.claim(claim).await,
+            Step::Provision(provision) => self.provision(provision).await,
+            Step::Note(note) => {
+                self.notices.tell(note, subject).await;
+                Ok(())
+            }
+            Step::Aside(step) => return Box::pin(self.perform(step, subject)).await,
+        };
+        self.metrics.executed(word, result.is_ok());
+        result
+    }
+
+    /// Whether the Lease allows this step now.
+    fn permit(&self, step: &Step) -> Result<(), Error> {
+        let needed = if step.is_irreversible() { deadline(step) } else { Duration::ZERO };
+        if self.lease.outlives(needed) {
+            return Ok(());
+        }
+        Err(Error::Lease { step: word(step), needed })
+    }
+
+    /// Where objects like this one are.
+    pub(crate) fn api(&self, object: &ObjectRef) -> Api<DynamicObject> {
+        let resource = resource(object);
+        match &object.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
+    /// Waits for the API server's answer, but not for ever; keeps what it says.
+    async fn answered<F>(&self, object: &ObjectRef, verb: &'static str, request: F) -> Result<(), Error>
+    where
+        F: Future<Output = Result<DynamicObject, kube::Error>>,
+    {
+        let answer = within(object, verb, request).await?;
+        self.stores.absorb(answer);
+        Ok(())
+    }
+}
+
+/// Waits for the API server's answer, but not for ever.
+async fn within<T, F>(object: &ObjectRef, verb: &'static str, request: F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    match tokio::time::timeout(API_DEADLINE, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(source)) => Err(Error::of_api(object, verb, source)),
+        Err(_) => Err(Error::Slow { verb, object: object.clone() }),
+    }
+}
+
+fn resource(object: &ObjectRef) -> ApiResource {
+    let (group, version) = object.api_version.split_once('/').unwrap_or(("", &object.api_version));
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, &object.kind), &object.plural)
+}
+
+/// How long an irreversible step may take.
+fn deadline(step: &Step) -> Duration {
+    match step {
+        Step::Deregister(_) => deregister::DEADLINE,
+        Step::Provision(_) => provision::DEADLINE,
+        Step::Aside(step) => deadline(step),
+        Step::Apply(..)
+        | Step::Create(_)
+        | Step::Annotate { .. }
+        | Step::Label { .. }
+        | Step::Owners { .. }
+        | Step::Scale { .. }
+        | Step::Delete { .. }
+        | Step::Register(_)
+        | Step::Claim(_)
+        | Step::Note(_) => API_DEADLINE,
+    }
+}
+
+fn word(step: &Step) -> &'static str {
+    match step {
+        Step::Apply(..) => "Apply",
+        Step::Create(_) => "Create",
+        Step::Annotate { .. } => "Annotate",
+        Step::Label { .. } => "Label",
+        Step::Owners { .. } => "Owners",
+        Step::Scale { .. } => "Scale",
+        Step::Delete { .. } => "Delete",
+        Step::Register(_) => "Register",
+        Step::Deregister(_) => "Deregister",
+        Step::Claim(_) => "Claim",
+        Step::Provision(_) => "Provision",
+        Step::Note(_) => "Note",
+        Step::Aside(step) => word(step),
+    }
+}

@@ -1,0 +1,24 @@
+//! Creation that never takes what exists.
+
+use kube::api::PostParams;
+use restate_plan::{Manager, Object};
+
+use super::apply::encode;
+use super::{Error, Executor, within};
+
+impl Executor {
+    /// Creates the object. Where the name is taken, what has it is looked at, so that the next plan sees it.
+    pub(super) async fn create(&self, object: &Object) -> Result<(), Error> {
+        let reference = object.reference();
+        let desired = encode(object)?;
+        let manager: &'static str = Manager::Operator.into();
+        let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
+        let api = self.api(&reference);
+        let result = self.answered(&reference, "create", api.create(&params, &desired)).await;
+        if matches!(result, Err(Error::Overtaken { .. })) {
+            let found = within(&reference, "get", api.get_opt(&reference.name)).await?;
+            found.into_iter().for_each(|found| self.stores.absorb(found));
+        }
+        result
+    }
+}

@@ -1,0 +1,83 @@
+//! Why a step was not done. The variant's name is its category in metrics and conditions.
+
+use std::time::Duration;
+
+use restate_plan::{ObjectRef, Registration};
+
+/// Why a step was not done.
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
+pub(crate) enum Error {
+    /// The Lease is not ours for long enough.
+    #[error("{step} needs the Lease for {} s more", needed.as_secs())]
+    Lease { step: &'static str, needed: Duration },
+    /// Somebody else was faster, or it is another object by now: look again.
+    #[error("{object} is not as it was seen")]
+    Overtaken { object: ObjectRef },
+    /// The API server refused or failed.
+    #[error("failed to {verb} {object}")]
+    Api { verb: &'static str, object: ObjectRef, source: Box<kube::Error> },
+    /// The API server did not answer in time.
+    #[error("failed to {verb} {object}: no answer in time")]
+    Slow { verb: &'static str, object: ObjectRef },
+    /// A plan's object is none that can be sent.
+    #[error("failed to encode {object}")]
+    Encode { object: ObjectRef, source: serde_json::Error },
+    /// Restate refuses a registration for good.
+    #[error("Restate refuses {}", registration.uri)]
+    Rejected { registration: Box<Registration>, rejection: Rejection },
+    /// A registration did not succeed, and may later.
+    #[error("failed to register {uri}")]
+    Register { uri: String, source: crate::restates::Error },
+    /// A deployment could not be removed from Restate.
+    #[error("failed to deregister {deployment}")]
+    Deregister { deployment: String, source: crate::restates::Error },
+    /// A cluster could not be provisioned.
+    #[error("failed to provision {cluster}")]
+    Provision { cluster: String, source: crate::restates::Error },
+    /// A node did not answer when it was asked for the last time before the provisioning.
+    #[error("node {node} does not answer: {why}")]
+    Silent { node: String, why: String },
+    /// A call to Restate took longer than it may.
+    #[error("no answer in time: {what}")]
+    Deadline { what: &'static str },
+}
+
+/// Restate's own words for a refusal that no retry will change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rejection {
+    /// Restate's code, `META0006`.
+    pub(crate) code: String,
+    /// Its words.
+    pub(crate) message: String,
+}
+
+impl Error {
+    /// What an answer of the API server means.
+    pub(crate) fn of_api(object: &ObjectRef, verb: &'static str, source: kube::Error) -> Self {
+        if is_overtaken(&source) {
+            return Self::Overtaken { object: object.clone() };
+        }
+        Self::Api { verb, object: object.clone(), source: Box::new(source) }
+    }
+
+    /// Whether it only means that somebody else was faster.
+    pub(crate) fn is_quiet(&self) -> bool {
+        matches!(self, Self::Overtaken { .. } | Self::Lease { .. })
+    }
+}
+
+/// A precondition did not hold: 409, or 422 where a uid in a patch is another than the object's, or 404.
+fn is_overtaken(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    match status.code {
+        409 => true,
+        422 => status.message.contains("metadata.uid"),
+        404 => status.details.as_ref().is_some_and(|details| !details.name.is_empty()) && !of_namespace(status),
+        _ => false,
+    }
+}
+
+/// A missing namespace is no race: somebody has to make it.
+fn of_namespace(status: &kube::core::Status) -> bool {
+    status.details.as_ref().is_some_and(|details| details.kind == "namespaces")
+}

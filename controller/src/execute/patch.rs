@@ -1,0 +1,41 @@
+//! Merge patches of exactly the object that was seen: its uid is part of each.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{Patch, PatchParams};
+use restate_plan::{Manager, ObjectRef, Uid};
+use serde_json::{Value, json};
+
+use super::{Error, Executor};
+
+type Values = BTreeMap<String, Option<String>>;
+
+impl Executor {
+    /// Sets or removes annotations.
+    pub(super) async fn annotate(&self, object: &ObjectRef, uid: &Uid, values: &Values) -> Result<(), Error> {
+        self.merge(object, &json!({"metadata": {"uid": uid.0, "annotations": values}})).await
+    }
+
+    /// Sets or removes labels.
+    pub(super) async fn label(&self, object: &ObjectRef, uid: &Uid, values: &Values) -> Result<(), Error> {
+        self.merge(object, &json!({"metadata": {"uid": uid.0, "labels": values}})).await
+    }
+
+    /// Sets the owner references.
+    pub(super) async fn own(&self, object: &ObjectRef, uid: &Uid, owners: &[OwnerReference]) -> Result<(), Error> {
+        self.merge(object, &json!({"metadata": {"uid": uid.0, "ownerReferences": owners}})).await
+    }
+
+    /// Sets how many pods are wanted.
+    pub(super) async fn scale(&self, object: &ObjectRef, uid: &Uid, replicas: i32) -> Result<(), Error> {
+        self.merge(object, &json!({"metadata": {"uid": uid.0}, "spec": {"replicas": replicas}})).await
+    }
+
+    pub(super) async fn merge(&self, object: &ObjectRef, patch: &Value) -> Result<(), Error> {
+        let manager: &'static str = Manager::Operator.into();
+        let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+        let api = self.api(object);
+        self.answered(object, "patch", api.patch(&object.name, &params, &Patch::Merge(patch))).await
+    }
+}

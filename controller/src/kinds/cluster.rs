@@ -1,0 +1,144 @@
+//! RestateCluster: looks at its children, and at its nodes' own words while it is not known whether it has been
+//! provisioned; decides in `restate-plan`.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::core::DynamicObject;
+use kube::{Api, Client, Resource, ResourceExt};
+use restate_crd::{Conditions, RestateCluster, RestateClusterStatus, finalizer};
+use restate_plan::cluster::{self, Children, Invalid, NAME, PEERS, Seen, Valid};
+use restate_plan::{LookAgain, ObjectRef, Outcome, Plan};
+
+use crate::engine::{Context, Decision, Error, Finalizer, Kind, look};
+use crate::runtime::metrics::Controller;
+use crate::watches::{Cache, Stores};
+
+/// A cluster's spec as it was understood, and what was seen of it.
+pub(crate) struct Looked {
+    valid: Result<Valid, Invalid>,
+    seen: Seen,
+}
+
+impl Kind for RestateCluster {
+    const CONTROLLER: Controller = Controller::Cluster;
+    const FINALIZER: &'static str = finalizer::CLUSTER;
+    type Seen = Looked;
+
+    fn api(&self, client: &Client) -> Api<Self> {
+        Api::all(client.clone())
+    }
+
+    async fn gather(object: &Arc<Self>, context: &Context) -> Result<Looked, Error> {
+        let valid = cluster::validate(object);
+        let mut seen = Seen {
+            children: children(object, context).await?,
+            nodes: Vec::new(),
+            users: users(object, &context.stores),
+            operator: context.operator.as_ref().clone(),
+        };
+        if let Ok(valid) = &valid
+            && object.metadata.deletion_timestamp.is_none()
+            && cluster::asks_nodes(valid)
+        {
+            let expected = cluster::node_addresses(&valid.name, valid.replicas, &seen.operator.dns_suffix);
+            seen.nodes = context.restates.identities(&expected).await;
+        }
+        Ok(Looked { valid, seen })
+    }
+
+    fn decide(object: &Self, looked: &Looked, now: Timestamp) -> Decision<RestateClusterStatus> {
+        let Looked { valid, seen } = looked;
+        let going = object.metadata.deletion_timestamp.is_some();
+        let status = match valid {
+            Ok(valid) => cluster::status(object, valid, seen, now),
+            Err(invalid) => cluster::invalid(object, invalid, now),
+        };
+        let (plan, finalizer) = match valid {
+            _ if going => deletion(object, seen),
+            Ok(valid) => (cluster::plan(valid, seen, now), Finalizer::Keep),
+            Err(_) => (nothing("InvalidSpec"), Finalizer::Leave),
+        };
+        Decision { plan, status, finalizer, demand: None }
+    }
+
+    fn keep(stores: &Stores, object: Self) {
+        stores.clusters.absorb(object);
+    }
+
+    fn conditions(status: &mut RestateClusterStatus) -> &mut Conditions {
+        &mut status.conditions
+    }
+}
+
+fn deletion(object: &RestateCluster, seen: &Seen) -> (Plan, Finalizer) {
+    let plan = cluster::deletion(object, seen);
+    let finalizer = if plan.outcome == Outcome::Settled { Finalizer::Release } else { Finalizer::Leave };
+    (plan, finalizer)
+}
+
+fn nothing(on: &'static str) -> Plan {
+    Plan { steps: Vec::new(), outcome: Outcome::Waiting { on, look_again: LookAgain::OnChange } }
+}
+
+/// What is in the namespace of the cluster's name.
+async fn children(object: &RestateCluster, context: &Context) -> Result<Children, Error> {
+    let (stores, name) = (&context.stores, object.name_any());
+    let namespace = stores.namespaces.get(None, &name);
+    let service = |service: &str| stores.services.get(Some(&name), service);
+    Ok(Children {
+        service_account: owned(stores.service_accounts.get(Some(&name), NAME)),
+        config_maps: of(&stores.config_maps, &name),
+        services: [service(NAME), service(PEERS)].into_iter().filter_map(owned).collect(),
+        stateful_set: stateful_set(&name, namespace.is_some(), context).await?,
+        disruption_budget: owned(stores.disruption_budgets.get(Some(&name), NAME)),
+        policies: of(&stores.network_policies, &name),
+        secret_provider_class: secret_provider_class(object, context).await?,
+        namespace: owned(namespace),
+    })
+}
+
+/// The stateful set. One without our labels is in no store, and must not be taken over: where none is known, the
+/// API server is asked.
+async fn stateful_set(name: &str, has_namespace: bool, context: &Context) -> Result<Option<StatefulSet>, Error> {
+    let known = context.stores.stateful_sets.get(Some(name), NAME);
+    if known.is_some() || !has_namespace {
+        return Ok(owned(known));
+    }
+    let api: Api<StatefulSet> = Api::namespaced(context.client.clone(), name);
+    look(&ObjectRef::of::<StatefulSet>(Some(name), NAME), api.get_opt(NAME)).await
+}
+
+/// The class that mounts the signing key, where the spec asks for one: a kind of another project, which is not
+/// watched because few have it.
+async fn secret_provider_class(object: &RestateCluster, context: &Context) -> Result<Option<DynamicObject>, Error> {
+    let key = object.spec.security.as_ref().and_then(|security| security.request_signing_private_key.as_ref());
+    if key.is_none_or(|key| key.secret_provider.is_none()) {
+        return Ok(None);
+    }
+    let reference = cluster::provider_class_ref(&object.name_any());
+    let api = context.executor.api(&reference);
+    look(&reference, api.get_opt(&reference.name)).await
+}
+
+fn owned<K: Clone>(found: Option<Arc<K>>) -> Option<K> {
+    found.map(Arc::unwrap_or_clone)
+}
+
+fn of<K: Resource<DynamicType = ()> + Clone>(cache: &Cache<K>, namespace: &str) -> Vec<K> {
+    let mut found = cache.reader().state_filter(|object| object.meta().namespace.as_deref() == Some(namespace));
+    found.sort_by_key(|object| object.name_any());
+    found.into_iter().map(Arc::unwrap_or_clone).collect()
+}
+
+/// Who registers with this cluster.
+fn users(object: &RestateCluster, stores: &Stores) -> Vec<String> {
+    let name = object.name_any();
+    let register = |user: &restate_crd::RestateDeployment| user.spec.restate.register.cluster() == Some(&name);
+    let users = stores.deployments.reader().state_filter(register);
+    let mut users: Vec<_> =
+        users.iter().map(|user| format!("{}/{}", user.namespace().unwrap_or_default(), user.name_any())).collect();
+    users.sort();
+    users
+}

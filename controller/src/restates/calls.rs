@@ -1,0 +1,98 @@
+//! What steps ask of Restate. Invariant: one call each, never repeated here.
+
+use futures::future::join_all;
+use restate_client::admin::{self, Deregistered};
+use restate_client::node::{self, Membership};
+use restate_client::{Admin as Client, Endpoint, Node, endpoint};
+use restate_model::DeploymentId;
+use restate_plan::cluster::{self, NodeIdentity};
+use restate_plan::{Admin, Provision, Registration};
+
+use super::Restates;
+
+/// Why Restate did not do it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The address is none that may be contacted.
+    #[error("{url} cannot be asked")]
+    Endpoint { url: String, source: endpoint::Error },
+    /// The admin API.
+    #[error(transparent)]
+    Admin(#[from] admin::Error),
+    /// A node.
+    #[error(transparent)]
+    Node(#[from] node::Error),
+}
+
+impl Error {
+    /// Code and words, where Restate will refuse the same for ever.
+    pub(crate) fn final_rejection(&self) -> Option<(String, String)> {
+        let Self::Admin(error) = self else { return None };
+        let refused = error.refused().filter(|refused| refused.is_final())?;
+        let code = refused.code.clone().unwrap_or_else(|| refused.status.as_str().to_owned());
+        Some((code, refused.message.clone()))
+    }
+}
+
+impl Restates {
+    /// Registers a version.
+    pub(crate) async fn register(&self, wanted: &Registration) -> Result<DeploymentId, Error> {
+        let Registration { admin, uri, force, breaking, http11, version: _ } = wanted;
+        let registration =
+            admin::Registration { uri: uri.clone(), force: *force, breaking: *breaking, use_http_11: *http11 };
+        let accepted = self.client(admin)?.register(&registration).await?;
+        tracing::info!(uri, deployment = %accepted.id, new = accepted.new, "registered");
+        Ok(accepted.id)
+    }
+
+    /// Removes a deployment. Also where Restate does not know it any more: that is what was wanted.
+    pub(crate) async fn deregister(&self, admin: &Admin, id: &DeploymentId) -> Result<(), Error> {
+        match self.client(admin)?.deregister(id).await? {
+            Deregistered::Acknowledged => tracing::info!(deployment = %id, "deregistered"),
+            Deregistered::NotFound => tracing::info!(deployment = %id, "was not registered any more"),
+        }
+        Ok(())
+    }
+
+    /// What each node says of itself, all asked at the same time.
+    pub(crate) async fn identities(&self, addresses: &[String]) -> Vec<cluster::Node> {
+        join_all(addresses.iter().map(|address| identity(address))).await
+    }
+
+    /// Provisions. Also where somebody else did already: that is what was wanted.
+    pub(crate) async fn provision(&self, wanted: &Provision) -> Result<(), Error> {
+        let Provision { cluster: _, uid: _, node, expected: _, partitions, replication, log_provider } = wanted;
+        let wish = node::Provision {
+            dry_run: false,
+            partitions: partitions.map(u32::from),
+            partition_replication: replication.clone(),
+            log_provider: log_provider.clone(),
+            log_replication: replication.clone(),
+            target_nodeset_size: None,
+        };
+        match Node::new(node)?.provision(&wish).await {
+            Ok(_) | Err(node::Error::AlreadyProvisioned { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn client(&self, admin: &Admin) -> Result<Client, Error> {
+        let endpoint = Endpoint::new(&admin.url, &self.policy);
+        let endpoint = endpoint.map_err(|source| Error::Endpoint { url: admin.url.clone(), source })?;
+        Ok(Client::new(&self.transport, &endpoint))
+    }
+}
+
+async fn identity(address: &str) -> cluster::Node {
+    let identity = match ask(address).await {
+        Ok(Membership::Member) => NodeIdentity::Member,
+        Ok(Membership::None) => NodeIdentity::Blank,
+        Ok(Membership::Unclear) => NodeIdentity::Silent { why: "it is still starting".to_owned() },
+        Err(error) => NodeIdentity::Silent { why: error.to_string() },
+    };
+    cluster::Node { address: address.to_owned(), identity }
+}
+
+async fn ask(address: &str) -> Result<Membership, node::Error> {
+    Ok(Node::new(address)?.ident().await?.membership())
+}

@@ -1,0 +1,276 @@
+//! Whom a change wakes: from any object to the stored objects whose plans look at it.
+//!
+//! Invariant: while this process does not act, nobody is woken; when it begins to act, everybody is.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::runtime::controller::ReconcileRequest;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+use restate_crd::{RestateCloudEnvironment, RestateCluster, RestateDeployment};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::{Change, Stores};
+
+/// The objects of one kind that want a pass.
+#[derive(Debug)]
+pub(crate) struct Queue<K: Resource<DynamicType = ()>>(Mutex<Option<UnboundedSender<ReconcileRequest<K>>>>);
+
+impl<K: Resource<DynamicType = ()>> Default for Queue<K> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<K: Resource<DynamicType = ()>> Queue<K> {
+    /// From now on, wishes arrive here; those of before are dropped.
+    pub(crate) fn open(&self) -> UnboundedReceiver<ReconcileRequest<K>> {
+        let (sender, receiver) = unbounded_channel();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        receiver
+    }
+
+    /// This object wants a pass.
+    pub(crate) fn push(&self, object: ObjectRef<K>) {
+        if let Some(sender) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            // Nobody listens any more: the process stopped acting, and will look at everything when it acts again.
+            drop(sender.send(ReconcileRequest::from(object)));
+        }
+    }
+}
+
+/// Wakes whom a change concerns.
+#[derive(Debug, Default)]
+pub(crate) struct Wakers {
+    /// Clusters that want a pass.
+    pub(crate) clusters: Queue<RestateCluster>,
+    /// Deployments that want a pass.
+    pub(crate) deployments: Queue<RestateDeployment>,
+    /// Cloud environments that want a pass.
+    pub(crate) environments: Queue<RestateCloudEnvironment>,
+    stores: OnceLock<Stores>,
+}
+
+impl Wakers {
+    /// Where to look up who is concerned.
+    pub(super) fn know(&self, stores: &Stores) {
+        drop(self.stores.set(stores.clone()));
+    }
+
+    /// Wakes whom this change concerns.
+    pub(super) fn wake<K: Concerns>(&self, change: &Change<K>) {
+        change.object.concerns(self);
+    }
+
+    fn deployments_where(&self, wanted: impl Fn(&RestateDeployment) -> bool) {
+        let Some(stores) = self.stores.get() else { return };
+        for object in stores.deployments.reader().state_filter(wanted) {
+            self.deployments.push(ObjectRef::from_obj(object.as_ref()));
+        }
+    }
+
+    fn cluster(&self, name: &str) {
+        let known = self.stores.get().is_some_and(|stores| stores.clusters.get(None, name).is_some());
+        if known {
+            self.clusters.push(ObjectRef::new(name));
+        }
+    }
+
+    /// The owner, where it is a deployment; also where the object only carries the name of one.
+    fn owning_deployment<K: Resource>(&self, object: &K) {
+        let Some(namespace) = object.namespace() else { return };
+        let owners = object.owner_references().iter().filter(|owner| owner.kind == "RestateDeployment");
+        let named = object.labels().get(restate_crd::label::OWNED_BY);
+        let names: BTreeSet<&str> =
+            owners.map(|owner| owner.name.as_str()).chain(named.map(String::as_str)).collect();
+        for name in names {
+            self.deployments.push(ObjectRef::new(name).within(&namespace));
+        }
+    }
+}
+
+/// A kind whose changes concern somebody.
+pub(crate) trait Concerns: Sized {
+    /// Wakes them.
+    fn concerns(&self, wakers: &Wakers);
+}
+
+impl Concerns for RestateCluster {
+    fn concerns(&self, wakers: &Wakers) {
+        wakers.clusters.push(ObjectRef::from_obj(self));
+        let name = self.name_any();
+        // Whether it exists is all that a deployment asks.
+        wakers.deployments_where(|object| object.spec.restate.register.cluster() == Some(&name));
+    }
+}
+
+impl Concerns for RestateDeployment {
+    fn concerns(&self, wakers: &Wakers) {
+        wakers.deployments.push(ObjectRef::from_obj(self));
+        if let Some(cluster) = self.spec.restate.register.cluster() {
+            let waits = |stores: &Stores| stores.clusters.get(None, cluster)?.metadata.deletion_timestamp.clone();
+            if wakers.stores.get().and_then(waits).is_some() {
+                wakers.clusters.push(ObjectRef::new(cluster));
+            }
+        }
+    }
+}
+
+impl Concerns for RestateCloudEnvironment {
+    fn concerns(&self, wakers: &Wakers) {
+        wakers.environments.push(ObjectRef::from_obj(self));
+    }
+}
+
+impl Concerns for Namespace {
+    fn concerns(&self, wakers: &Wakers) {
+        let name = self.name_any();
+        wakers.cluster(&name);
+        if self.metadata.deletion_timestamp.is_some() {
+            wakers.deployments_where(|object| object.metadata.namespace.as_deref() == Some(&name));
+        }
+    }
+}
+
+impl Concerns for ReplicaSet {
+    fn concerns(&self, wakers: &Wakers) {
+        wakers.owning_deployment(self);
+    }
+}
+
+impl Concerns for HorizontalPodAutoscaler {
+    fn concerns(&self, wakers: &Wakers) {
+        wakers.owning_deployment(self);
+    }
+}
+
+impl Concerns for Service {
+    fn concerns(&self, wakers: &Wakers) {
+        wakers.owning_deployment(self);
+        wakers.cluster(self.metadata.namespace.as_deref().unwrap_or_default());
+        let (namespace, name) = (self.namespace(), self.name_any());
+        wakers.deployments_where(|object| {
+            object.metadata.namespace == namespace
+                && object.spec.stable_service.as_ref().is_some_and(|service| service.name == name)
+        });
+    }
+}
+
+macro_rules! of_clusters {
+    ($($kind:ident),+) => {
+        $(impl Concerns for $kind {
+            fn concerns(&self, wakers: &Wakers) {
+                wakers.cluster(self.metadata.namespace.as_deref().unwrap_or_default());
+            }
+        })+
+    };
+}
+
+of_clusters!(StatefulSet, ConfigMap, ServiceAccount, NetworkPolicy, PodDisruptionBudget);
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+
+    use super::*;
+    use crate::watches::Kept;
+
+    fn deployment(name: &str, cluster: &str) -> RestateDeployment {
+        serde_json::from_value(json!({
+            "apiVersion": "restate.dev/v1beta1", "kind": "RestateDeployment",
+            "metadata": {"name": name, "namespace": "shop", "uid": name},
+            "spec": {"template": {}, "restate": {"register": {"cluster": cluster}}},
+        }))
+        .unwrap()
+    }
+
+    fn cluster(name: &str) -> RestateCluster {
+        let metadata = kube::core::ObjectMeta { name: Some(name.to_owned()), ..Default::default() };
+        RestateCluster { metadata, spec: Default::default(), status: None }
+    }
+
+    fn woken<K: Resource<DynamicType = ()>>(queue: &mut UnboundedReceiver<ReconcileRequest<K>>) -> Vec<String> {
+        let mut names = Vec::new();
+        while let Ok(request) = queue.try_recv() {
+            names.push(request.obj_ref.name);
+        }
+        names.sort();
+        names
+    }
+
+    fn fill<K: Kept + Resource<DynamicType = ()> + Clone>(cache: &super::super::Cache<K>, objects: Vec<K>) {
+        for object in objects {
+            drop(cache.take(Event::Apply(object)));
+        }
+    }
+
+    fn world() -> (Wakers, Stores) {
+        let (wakers, stores) = (Wakers::default(), Stores::default());
+        wakers.know(&stores);
+        fill(&stores.clusters, vec![cluster("prod"), cluster("test")]);
+        fill(&stores.deployments, vec![deployment("a", "prod"), deployment("b", "prod"), deployment("c", "test")]);
+        (wakers, stores)
+    }
+
+    #[test]
+    fn a_cluster_wakes_itself_and_who_registers_with_it() {
+        let (wakers, _stores) = world();
+        let (mut clusters, mut deployments) = (wakers.clusters.open(), wakers.deployments.open());
+        cluster("prod").concerns(&wakers);
+        assert_eq!((woken(&mut clusters), woken(&mut deployments)), (vec!["prod".into()], vec!["a".into(), "b".into()]));
+    }
+
+    #[test]
+    fn a_version_wakes_its_deployment_alone() {
+        let (wakers, _stores) = world();
+        let (mut clusters, mut deployments) = (wakers.clusters.open(), wakers.deployments.open());
+        let owner = json!({"apiVersion": "restate.dev/v1beta1", "kind": "RestateDeployment", "name": "a", "uid": "a"});
+        let version: ReplicaSet = serde_json::from_value(json!({
+            "metadata": {"name": "a-1", "namespace": "shop", "ownerReferences": [owner],
+                         "labels": {"restate.dev/owned-by": "a"}},
+        }))
+        .unwrap();
+        version.concerns(&wakers);
+        assert_eq!((woken(&mut clusters), woken(&mut deployments)), (Vec::new(), vec!["a".into()]));
+    }
+
+    #[test]
+    fn objects_in_a_clusters_namespace_wake_it_and_others_nobody() {
+        let (wakers, _stores) = world();
+        let (mut clusters, mut deployments) = (wakers.clusters.open(), wakers.deployments.open());
+        for namespace in ["prod", "kube-system"] {
+            let set: StatefulSet =
+                serde_json::from_value(json!({"metadata": {"name": "restate", "namespace": namespace}})).unwrap();
+            set.concerns(&wakers);
+        }
+        assert_eq!((woken(&mut clusters), woken(&mut deployments)), (vec!["prod".into()], Vec::new()));
+    }
+
+    #[test]
+    fn a_deletion_that_waits_for_its_users_looks_again_when_one_goes() {
+        let (wakers, stores) = world();
+        let mut clusters = wakers.clusters.open();
+        deployment("a", "prod").concerns(&wakers);
+        assert!(woken(&mut clusters).is_empty());
+        let mut going = cluster("prod");
+        going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        fill(&stores.clusters, vec![going]);
+        deployment("a", "prod").concerns(&wakers);
+        assert_eq!(woken(&mut clusters), ["prod"]);
+    }
+
+    #[test]
+    fn nobody_is_woken_while_nothing_acts() {
+        let (wakers, _stores) = world();
+        cluster("prod").concerns(&wakers);
+        assert!(woken(&mut wakers.clusters.open()).is_empty());
+    }
+}
