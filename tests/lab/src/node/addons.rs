@@ -1,13 +1,16 @@
 //! What runs in the cluster itself before anybody else: DNS and the storage class.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
+use tokio::time::timeout;
 
 use super::{
     Component, Node, base_images,
     boot::answers,
     site::{DNS_SERVICE, NODE_NAME, Site},
 };
-use crate::Result;
+use crate::{Result, process::Invocation, tools::debian};
 
 /// With `@IMAGE@` and `@ADDRESS@` to be filled in.
 const DNS: &str = include_str!("../../manifests/dns.yaml");
@@ -35,6 +38,7 @@ pub(super) async fn wait(site: &Site, node: &Node) -> Result<()> {
     answers(site, &[Component::Kubelet, Component::KubeControllerManager, Component::KubeProxy], rolled_out)
         .await?;
     kubelet_knows_pods(site, node).await?;
+    answers(site, &[Component::KubeProxy, Component::Kubelet, Component::Containerd], ask_dns).await?;
     site.daemon(Component::LocalPathProvisioner).still_runs()?;
     Ok(())
 }
@@ -49,6 +53,14 @@ pub(super) async fn kubelet_knows_pods(site: &Site, node: &Node) -> Result<()> {
         Result::<()>::Ok(())
     };
     answers(site, &[Component::Kubelet, Component::KubeApiserver], known).await
+}
+
+/// A name of the cluster, asked for through the service: conditions may be from before a reboot, an answer is not.
+async fn ask_dns() -> Result<()> {
+    let busybox = debian::find("busybox").context("busybox is not installed")?;
+    let question = ["nslookup", "kubernetes.default.svc.cluster.local", DNS_SERVICE];
+    let asked = Invocation::new("asking the cluster's DNS", busybox).args(question).run();
+    Ok(timeout(Duration::from_secs(2), asked).await.context("the cluster's DNS does not answer")??)
 }
 
 /// Waits until the node takes pods.
