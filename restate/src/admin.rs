@@ -11,6 +11,8 @@
 //!   registered already, or a changed service type goes through.
 //! - A new endpoint is 201; a known one is 200 with the same id, without `force` routing stays where it is.
 //! - Endpoints come back with a slash at their end; `created_at` is reset by an overwrite.
+//! - No connection and no SDK are both 500 with META0003; HTTP/1.1 where HTTP/2 was tried is 500 with META0014; a
+//!   changed service type is 409 with META0006; a request that cannot be read is 400 or 422 with plain text.
 //! - DELETE of an unknown id is 404, of a malformed one 400, without `force=true` 501.
 
 mod wire;
@@ -183,4 +185,4 @@ fn unknown_deployment(refused: &Refused) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -171,7 +171,8 @@ mod tests {
             for address in [IpAddr::V4(v4), IpAddr::V6(v4.to_ipv6_mapped())] {
                 prop_assert!(policy.judge(address).is_err());
             }
-            prop_assert!(judged(&policy, &format!("http://{}/", u32::from(v4))).is_err());
+            let decimal = format!("http://{}/", u32::from(v4));
+            prop_assert!(judged(&policy, &decimal).is_err());
         }
     }
 }

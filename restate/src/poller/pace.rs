@@ -65,6 +65,15 @@ pub(super) struct Schedule {
     retry: Option<ExponentialBackoff>,
 }
 
+/// One question's way there and back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchange {
+    pub(super) took: Duration,
+    pub(super) ended_at: Instant,
+    /// In 0..1: spreads the next one.
+    pub(super) chance: f64,
+}
+
 /// How a question ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -95,11 +104,11 @@ impl Schedule {
         rounds.into_iter().flatten().min_by_key(|(due, demand)| (*due, std::cmp::Reverse(*demand)))
     }
 
-    /// Notes how a question ended that took `took` until `now`; `chance` in 0..1 spreads the next one.
-    pub(super) fn note(&mut self, question: Demand, ended: Ended, took: Duration, now: Instant, chance: f64) {
+    /// Notes how a question ended.
+    pub(super) fn note(&mut self, question: Demand, ended: Ended, exchange: &Exchange) {
         let lane = match ended {
-            Ended::Failed => self.failed(question, took, now),
-            Ended::Changed | Ended::Unchanged => self.answered(question, ended, took, now, chance),
+            Ended::Failed => self.failed(question, exchange),
+            Ended::Changed | Ended::Unchanged => self.answered(question, ended, exchange),
         };
         *self.lane_mut(question) = Some(lane);
     }
@@ -118,7 +127,8 @@ impl Schedule {
         self.usage = Some(later);
     }
 
-    fn answered(&self, question: Demand, ended: Ended, took: Duration, now: Instant, chance: f64) -> Lane {
+    fn answered(&self, question: Demand, ended: Ended, exchange: &Exchange) -> Lane {
+        let Exchange { took, ended_at, chance } = *exchange;
         let Pace { floor, ceiling, usage_duty, registry_duty } = self.pace;
         let duty = match question {
             Demand::Registry => registry_duty,
@@ -129,17 +139,18 @@ impl Schedule {
             Ended::Changed | Ended::Failed => floor,
             Ended::Unchanged => before.mul_f64(GROWTH).clamp(floor, ceiling.max(floor)),
         };
-        let rested = now + took.mul_f64(1.0 / duty - 1.0);
-        let due = rested.max(now + interval.mul_f64(1.0 + JITTER * chance));
+        let rested = ended_at + took.mul_f64(1.0 / duty - 1.0);
+        let due = rested.max(ended_at + interval.mul_f64(1.0 + JITTER * chance));
         Lane { rested, due, interval }
     }
 
-    fn failed(&mut self, question: Demand, took: Duration, now: Instant) -> Lane {
+    fn failed(&mut self, question: Demand, exchange: &Exchange) -> Lane {
+        let Exchange { took, ended_at, chance: _ } = *exchange;
         let (shortest, longest) = RETRY;
         let interval = self.lane(question).map_or(self.pace.floor, |lane| lane.interval);
         let pause = self.retry.get_or_insert_with(backoff).next().unwrap_or(longest);
         let rest = shortest.max(took * 3).min(FAILED_REST);
-        Lane { rested: now + rest, due: now + rest.max(pause), interval }
+        Lane { rested: ended_at + rest, due: ended_at + rest.max(pause), interval }
     }
 
     fn due(&self, demand: Demand, soon: bool, now: Instant) -> Instant {

@@ -10,7 +10,7 @@ use restate_model::{EndpointKey, Failure, Reading, Snapshot};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::pace::{Ended, Schedule};
+use super::pace::{Ended, Exchange, Schedule};
 use super::source::Source;
 use super::wants::Wants;
 use super::{Asked, Demand, Observer, Pace, Question};
@@ -33,9 +33,9 @@ type Receiver = watch::Receiver<Arc<Snapshot>>;
 
 impl Publisher {
     pub(super) fn new() -> (Self, Receiver, Receiver) {
-        let (rounds, each) = watch::channel(Arc::default());
-        let (changes, changed) = watch::channel(Arc::default());
-        (Self { rounds, changes }, each, changed)
+        let (rounds, every_round) = watch::channel(Arc::default());
+        let (changes, news) = watch::channel(Arc::default());
+        (Self { rounds, changes }, every_round, news)
     }
 
     fn publish(&self, snapshot: &Snapshot, poked: bool) {
@@ -118,7 +118,7 @@ impl<S: Source> Task<S> {
     fn note(&mut self, demand: Demand, started: Instant, ended: Ended, error: Option<&Error>) {
         let now = Instant::now();
         let took = now.duration_since(started);
-        self.schedule.note(demand, ended, took, now, fastrand::f64());
+        self.schedule.note(demand, ended, &Exchange { took, ended_at: now, chance: fastrand::f64() });
         let question = match demand {
             Demand::Registry => Question::Registry,
             Demand::Usage => Question::Usage,

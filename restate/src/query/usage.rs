@@ -8,6 +8,9 @@
 //! the second one starts and is seen there: nothing slips through between them. Each query names the registered
 //! deployments in the same answer, and only what both name is known: an empty answer says nothing.
 //!
+//! Facts, seen on 1.7.12: an attempt in flight has `last_attempt_deployment_id` from its start on, pinned or not;
+//! completed invocations keep their pin, so the status decides; a query before partitions are placed is a 500.
+//!
 //! `sys_invocation_status` is the authority. The tables of virtual queues are not asked: `features.vqueues` of
 //! `/version` is about what is being written, not about what every partition has migrated.
 

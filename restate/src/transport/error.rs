@@ -111,11 +111,7 @@ impl Error {
 
     /// What Restate said, where it said no.
     pub fn refused(&self) -> Option<&Refused> {
-        match self {
-            Self::Refused(refused) => Some(refused),
-            Self::Unreachable(_) | Self::TimedOut { .. } | Self::Broken(_) | Self::TooLarge { .. } => None,
-            Self::Shape(_) | Self::Lacks(_) | Self::Redirected { .. } | Self::Path(_) => None,
-        }
+        if let Self::Refused(refused) = self { Some(refused) } else { None }
     }
 
     /// The kind of failure, for conditions and metrics.
@@ -126,9 +122,8 @@ impl Error {
             Self::Broken(_) | Self::TooLarge { .. } | Self::Shape(_) | Self::Lacks(_) => {
                 FailureKind::Malformed
             }
-            Self::Redirected { .. } | Self::Path(_) => FailureKind::Refused,
             Self::Refused(refused) if refused.status.is_server_error() => FailureKind::Unavailable,
-            Self::Refused(_) => FailureKind::Refused,
+            Self::Refused(_) | Self::Redirected { .. } | Self::Path(_) => FailureKind::Refused,
         }
     }
 

@@ -1,0 +1,240 @@
+//! Every call against a real Restate, which these tests start themselves where `RESTATE_TEST_SERVER` names its
+//! program. What they assert are facts about the server that the product relies on.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+
+mod server;
+mod service;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use restate_client::admin::{Accepted, Deregistered, Error, Registration};
+use restate_client::node::{self, Membership, Provision};
+use restate_client::poller::{NoObserver, Pace};
+use restate_client::query::{Bounds, FreeQuery};
+use restate_client::{Admin, Demand, Pollers};
+use restate_model::{DeploymentId, FailureKind, Load, ServiceName, UsageReport};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use server::{Server, eventually, transport};
+use service::Service;
+
+fn small() -> Provision {
+    Provision {
+        partitions: Some(2),
+        log_provider: Some("replicated".into()),
+        log_replication: Some("1".into()),
+        partition_replication: Some("1".into()),
+        ..Provision::default()
+    }
+}
+
+async fn provisioned() -> Option<Server> {
+    let server = Server::start().await?;
+    server.node().provision(&small()).await.unwrap();
+    eventually("partitions are placed", || async { server.admin().usage().await.ok() }).await;
+    Some(server)
+}
+
+#[tokio::test]
+async fn provisioning_happens_once_and_shows_at_the_node() {
+    let Some(server) = Server::start().await else { return };
+    let node = server.node();
+    let before = eventually("the node waits", || async {
+        node.ident().await.ok().filter(|ident| ident.membership() == Membership::None)
+    })
+    .await;
+    assert_eq!((before.cluster_name.as_str(), before.node_id), ("real", None));
+
+    let dry = node.provision(&Provision { dry_run: true, ..small() }).await.unwrap();
+    assert_eq!((dry.partitions, dry.log_provider.as_str()), (2, "replicated"));
+    assert_eq!(node.ident().await.unwrap().membership(), Membership::None, "a dry run does nothing");
+
+    let done = node.provision(&small()).await.unwrap();
+    assert_eq!(done, dry, "it did what it had said");
+    let again = node.provision(&small()).await.unwrap_err();
+    assert!(matches!(again, node::Error::AlreadyProvisioned { .. }), "{again:?}");
+    assert_eq!(
+        node.provision(&Provision { dry_run: true, ..small() }).await.unwrap(),
+        dry,
+        "it does not notice"
+    );
+
+    // At once by its metadata server's word, a moment later by its id, too.
+    assert_eq!(node.ident().await.unwrap().membership(), Membership::Member);
+    let joined = || async { node.ident().await.ok().filter(|ident| ident.node_id.is_some()) };
+    assert_eq!(eventually("the node has an id", joined).await.node_id, Some(1));
+    let configuration =
+        eventually("the configuration is there", || async { node.configuration().await.ok() }).await;
+    assert_eq!(configuration, done);
+    let health = node.cluster_health().await.unwrap();
+    assert_eq!((health.cluster_name.as_str(), health.metadata_members.as_slice()), ("real", [1].as_slice()));
+}
+
+fn wish(service: &Service, force: bool) -> Registration {
+    Registration { uri: service.uri(), force, breaking: false, use_http_11: true }
+}
+
+async fn register(admin: &Admin, service: &Service, force: bool) -> Accepted {
+    admin.register(&wish(service, force)).await.unwrap()
+}
+
+async fn routed(admin: &Admin, service: &str) -> DeploymentId {
+    let registry = admin.registry().await.unwrap().value;
+    registry.services[&ServiceName::from(service)].deployment.clone()
+}
+
+async fn usage(admin: &Admin) -> UsageReport {
+    admin.usage().await.unwrap().value
+}
+
+async fn load_becomes(admin: &Admin, id: &DeploymentId, what: impl Fn(Load) -> bool) {
+    eventually("the load becomes what it should", || async {
+        usage(admin).await.load(id).filter(|load| what(*load))
+    })
+    .await;
+}
+
+/// A call without waiting for its answer: `POST /service/handler/send`.
+async fn send(server: &Server, path: &str) {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.ingress())).await.unwrap();
+    let request =
+        format!("POST {path} HTTP/1.1\r\nhost: restate\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202") || answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn registration_moves_routing_only_when_it_should() {
+    let Some(server) = provisioned().await else { return };
+    let admin = server.admin();
+    admin.health().await.unwrap();
+    let version = admin.version().await.unwrap();
+    assert!((2..=4).contains(&version.max_admin_api_version), "{version:?}");
+
+    let [one, two] = [Service::start("s", "SERVICE").await, Service::start("s", "SERVICE").await];
+    let first = register(&admin, &one, false).await;
+    let second = register(&admin, &two, false).await;
+    assert!(first.new && second.new);
+    assert_eq!(routed(&admin, "s").await, second.id);
+
+    let known = register(&admin, &one, false).await;
+    assert_eq!((&known.id, known.new), (&first.id, false));
+    assert_eq!(routed(&admin, "s").await, second.id, "without force routing stays");
+    let forced = register(&admin, &one, true).await;
+    assert_eq!((&forced.id, forced.new, forced.services[0].revision), (&first.id, false, 3));
+    assert_eq!(routed(&admin, "s").await, first.id, "with force it moves");
+    let registry = admin.registry().await.unwrap().value;
+    assert_eq!(registry.at_endpoint(&one.uri()).map(|(id, _)| id), Some(&first.id));
+
+    assert_eq!(admin.deregister(&first.id).await.unwrap(), Deregistered::Acknowledged);
+    assert_eq!(admin.deregister(&first.id).await.unwrap(), Deregistered::NotFound);
+    let back = register(&admin, &one, false).await;
+    assert!(back.new && back.id != first.id, "after a DELETE the address gets a new id");
+}
+
+#[tokio::test]
+async fn refusals_say_whether_they_may_pass() {
+    let Some(server) = provisioned().await else { return };
+    let admin = server.admin();
+    let service = Service::start("s", "SERVICE").await;
+    let changed = Service::start("s", "VIRTUAL_OBJECT").await;
+    register(&admin, &service, false).await;
+
+    let error = admin.register(&wish(&changed, false)).await.unwrap_err();
+    assert_refused(&error, Some("META0006"), true);
+    let gone = Registration { uri: "http://127.0.0.1:1/".into(), ..wish(&service, false) };
+    assert_refused(&admin.register(&gone).await.unwrap_err(), Some("META0003"), false);
+    let not_an_sdk = Registration { uri: server.endpoint().url().to_string(), ..wish(&service, false) };
+    assert_refused(&admin.register(&not_an_sdk).await.unwrap_err(), Some("META0003"), false);
+    let only_http1 = Registration { use_http_11: false, ..wish(&changed, false) };
+    assert_refused(&admin.register(&only_http1).await.unwrap_err(), Some("META0014"), false);
+    let no_uri = Registration { uri: "no uri".into(), ..wish(&service, false) };
+    assert_refused(&admin.register(&no_uri).await.unwrap_err(), None, true);
+
+    // A new address with force: the type changes without a word. Force is for known addresses.
+    let forced = register(&admin, &changed, true).await;
+    assert!(forced.new);
+    assert_eq!(routed(&admin, "s").await, forced.id);
+}
+
+fn assert_refused(error: &Error, code: Option<&str>, is_final: bool) {
+    let refused = error.refused().unwrap_or_else(|| panic!("{error:?}"));
+    assert_eq!((refused.code.as_deref(), error.is_final()), (code, is_final), "{refused:?}");
+}
+
+#[tokio::test]
+async fn usage_holds_what_runs_and_what_waits() {
+    let Some(server) = provisioned().await else { return };
+    let admin = server.admin();
+    let [one, two] = [Service::start("s", "SERVICE").await, Service::start("s", "SERVICE").await];
+    let object = Service::start("o", "VIRTUAL_OBJECT").await;
+    let first = register(&admin, &one, false).await.id;
+    let held = register(&admin, &object, false).await.id;
+    assert!(usage(&admin).await.load(&first).unwrap().is_idle());
+    assert_eq!(usage(&admin).await.load(&DeploymentId::from("dp_other")), None);
+
+    send(&server, "/s/hang/send").await;
+    load_becomes(&admin, &first, |load| load.in_flight_unpinned == 1 && load.pinned.total() == 0).await;
+    let second = register(&admin, &two, false).await.id;
+    assert!(usage(&admin).await.load(&second).unwrap().is_idle());
+    assert!(!usage(&admin).await.load(&first).unwrap().is_idle(), "superseded, and still running an attempt");
+
+    send(&server, "/s/hang/send?delay=1h").await;
+    send(&server, "/o/key/hang/send").await;
+    send(&server, "/o/key/hang/send").await;
+    load_becomes(&admin, &held, |load| load.in_flight_unpinned == 1).await;
+    let report = usage(&admin).await;
+    let unpinned = |name: &str| report.unpinned[&ServiceName::from(name)];
+    assert_eq!((unpinned("s").running, unpinned("s").scheduled), (1, 1));
+    assert_eq!((unpinned("o").running, unpinned("o").inboxed), (1, 1));
+    assert!(report.load(&second).unwrap().is_idle(), "scheduled work is the service's, not the deployment's");
+}
+
+#[tokio::test]
+async fn free_queries_are_bounded() {
+    let Some(server) = provisioned().await else { return };
+    let admin = server.admin();
+    let bounds = Bounds { rows: 2, bytes: 100_000, deadline: Duration::from_secs(5) };
+    let query = FreeQuery::new("SELECT * FROM (VALUES (1), (2), (3)) AS t(n) ORDER BY n;").unwrap();
+    let rows = admin.query(&query, bounds).await.unwrap();
+    assert_eq!((rows.rows.len(), rows.cut), (2, true));
+    assert_eq!(rows.rows[0]["n"], 1);
+    let broken = FreeQuery::new("select nothing from nowhere").unwrap();
+    let error = admin.query(&broken, bounds).await.unwrap_err();
+    assert!(error.words().contains("nowhere"), "{}", error.words());
+    let long = FreeQuery::new("select value from generate_series(1, 100000)").unwrap();
+    assert!(matches!(admin.query(&long, bounds).await, Err(Error::TooLarge { .. })));
+}
+
+#[tokio::test]
+async fn a_poller_follows_a_restate_and_notices_its_end() {
+    let Some(server) = provisioned().await else { return };
+    let service = Service::start("s", "SERVICE").await;
+    let pollers = Pollers::new(&transport(), Pace::default(), Arc::new(NoObserver));
+    let subscription = pollers.subscribe(&server.endpoint());
+    let id = register(&server.admin(), &service, false).await.id;
+    let moment = Timestamp::now();
+    let snapshot = subscription.fresh_after(moment, Demand::Usage).await.unwrap();
+    assert!(snapshot.registry.as_ref().unwrap().value.deployments.contains_key(&id));
+    assert!(snapshot.usage.as_ref().unwrap().value.load(&id).unwrap().is_idle());
+
+    let mut changes = subscription.changes();
+    changes.mark_unchanged();
+    let held = subscription.demand(Demand::Usage);
+    send(&server, "/s/hang/send").await;
+    let busy = changes.wait_for(|snapshot| {
+        snapshot.usage.as_ref().and_then(|usage| usage.value.load(&id)).is_some_and(|load| !load.is_idle())
+    });
+    tokio::time::timeout(Duration::from_secs(10), busy).await.unwrap().unwrap();
+    drop(server);
+    let failure = subscription.fresh_after(Timestamp::now(), Demand::Usage).await.unwrap_err();
+    assert!(matches!(failure.kind, FailureKind::Unreachable | FailureKind::Malformed), "{failure:?}");
+    assert!(subscription.snapshot().usage.is_some(), "the last reading stays, and grows old");
+    drop(held);
+}
