@@ -65,6 +65,14 @@ pub enum Command {
         /// The archive
         archive: PathBuf,
     },
+    /// Have so many nodes that exist in name only (kwok), for scale; 0 removes them
+    Nodes {
+        /// How many
+        count: usize,
+        /// The address of a real pod that answers for all pods on them
+        #[arg(long, value_name = "IP")]
+        address: Option<std::net::IpAddr>,
+    },
     /// Build the tools and nothing else
     Tools,
     /// Build the images as OCI archives

@@ -1,6 +1,6 @@
 //! One function per command: which stages it runs, under which claim, and what it prints in the end.
 
-use std::{path::Path, process::ExitCode};
+use std::{net::IpAddr, path::Path, process::ExitCode};
 
 use crate::{
     Context, Result,
@@ -24,6 +24,7 @@ pub async fn run(arguments: Args) -> Result<ExitCode> {
         Command::Restart { component } => restart(&context, component).await?,
         Command::Kill { component } => kill(&context, component).await?,
         Command::Load { archive } => load(&context, &archive).await?,
+        Command::Nodes { count, address } => nodes(&context, count, address).await?,
         Command::Tools => drop(Tools::ensure(&context).await?),
         Command::Image(arguments) => images::export(&context, arguments).await?,
         Command::Test(arguments) => return testing::run(&context, arguments).await,
@@ -69,6 +70,16 @@ async fn kill(context: &Context, component: Component) -> Result<()> {
         anyhow::bail!("{component} does not run");
     }
     context.progress.say(format_args!("{component} was killed; `cargo lab up` starts it again"));
+    Ok(())
+}
+
+async fn nodes(context: &Context, count: usize, address: Option<IpAddr>) -> Result<()> {
+    let node = node::attach(context)?;
+    node::kwok::stop(context, &node).await?;
+    if count > 0 {
+        node::kwok::start(context, &node, count, address).await?;
+    }
+    context.progress.say(format_args!("{count} nodes in name only, with the label {}", node::kwok::SELECTOR));
     Ok(())
 }
 

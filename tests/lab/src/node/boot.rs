@@ -141,6 +141,9 @@ async fn start(context: &Context, site: &Site, node: &Node, step: &Step) -> Resu
     }
     addons::apply(node).await?;
     started += usize::from(ensure(site, Component::LocalPathProvisioner).await?);
+    if site.daemon(Component::Kwok).was_started() {
+        started += usize::from(ensure(site, Component::Kwok).await?);
+    }
     addons::wait(site, node).await?;
     Ok(started)
 }

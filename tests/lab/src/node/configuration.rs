@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     base_images,
-    site::{ADDRESS, BRIDGE, DNS_SERVICE, POD_RANGE, Site, text},
+    site::{ADDRESS, BRIDGE, DNS_SERVICE, LAST_POD_ADDRESS, POD_RANGE, Site, text},
 };
 use crate::Result;
 
@@ -135,7 +135,7 @@ fn network(site: &Site) -> Value {
             "ipam": {
                 "type": "host-local",
                 "dataDir": text(&site.state.data("addresses")),
-                "ranges": [[{ "subnet": POD_RANGE, "gateway": ADDRESS }]],
+                "ranges": [[{ "subnet": POD_RANGE, "rangeEnd": LAST_POD_ADDRESS, "gateway": ADDRESS }]],
                 "routes": [{ "dst": "0.0.0.0/0" }],
             },
         }],

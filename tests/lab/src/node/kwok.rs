@@ -1,11 +1,11 @@
 //! Nodes that exist in name only, and pods on them that are ready without running: for scale. A pod's address can be
 //! that of a real pod, which then answers for all of them.
 
-use std::{fmt::Write as _, fs};
+use std::{fmt::Write as _, fs, net::IpAddr};
 
 use anyhow::Context as _;
 
-use super::{Component, Node, Record, boot};
+use super::{Component, Node, Record, boot, site::NODE_NAME};
 use crate::{Context, Result};
 
 /// Which nodes are kwok's.
@@ -22,11 +22,11 @@ const OWN_ADDRESS: &str =
     "index (PodIPsWith .spec.nodeName false .metadata.uid .metadata.name .metadata.namespace) 0";
 
 /// Makes `count` nodes and starts kwok; its pods get `address` if it is given, else one of kwok's own.
-pub async fn start(context: &Context, node: &Node, count: usize, address: Option<&str>) -> Result<()> {
+pub async fn start(context: &Context, node: &Node, count: usize, address: Option<IpAddr>) -> Result<()> {
     let record = Record::read(&context.state).context("kwok needs the lab's own node")?;
     let site = boot::site(context, &record)?;
     let path = site.configuration("kwok.yaml");
-    let address = address.map_or_else(|| OWN_ADDRESS.to_owned(), |address| format!("{address:?}"));
+    let address = address.map_or_else(|| OWN_ADDRESS.to_owned(), |address| format!("\"{address}\""));
     fs::write(&path, STAGES.replace("@ADDRESS@", &address))
         .with_context(|| format!("failed to write {}", path.display()))?;
     boot::ensure(&site, Component::Kwok).await?;
@@ -38,11 +38,14 @@ pub async fn start(context: &Context, node: &Node, count: usize, address: Option
 
 /// Removes the nodes and stops kwok.
 pub async fn stop(context: &Context, node: &Node) -> Result<()> {
-    node.kubectl(["delete", "nodes", "--selector", SELECTOR, "--ignore-not-found"]).run().await?;
     super::site::daemon(&context.state, Component::Kwok)
         .stop(super::teardown::patience(Component::Kwok))
         .await;
-    Ok(())
+    node.kubectl(["delete", "nodes", "--selector", SELECTOR, "--ignore-not-found"]).run().await?;
+    // kwok does not renew a lease that it finds, and a node without a lease does not stay ready.
+    let others = format!("--field-selector=metadata.name!={NODE_NAME}");
+    let leases = ["delete", "leases", "--namespace=kube-node-lease", &others, "--ignore-not-found"];
+    Ok(node.kubectl(leases).run().await?)
 }
 
 fn nodes(count: usize) -> String {

@@ -2,7 +2,7 @@
 
 use super::{
     Component,
-    site::{ADDRESS, NODE_NAME, POD_RANGE, SERVICE_RANGE, Site, text},
+    site::{ADDRESS, KWOK_ADDRESS, KWOK_RANGE, NODE_NAME, POD_RANGE, SERVICE_RANGE, Site, text},
 };
 use crate::process::Launch;
 
@@ -177,6 +177,8 @@ fn kwok(site: &Site) -> Vec<String> {
         ("config", &text(&site.configuration("kwok.yaml"))),
         ("manage-nodes-with-label-selector", super::kwok::SELECTOR),
         ("node-lease-duration-seconds", "40"),
+        ("cidr", KWOK_RANGE),
+        ("node-ip", KWOK_ADDRESS),
     ])
 }
 

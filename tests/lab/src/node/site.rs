@@ -26,6 +26,15 @@ pub(super) const ADDRESS: &str = "10.244.0.1";
 /// The pods' range.
 pub(super) const POD_RANGE: &str = "10.244.0.0/16";
 
+/// The part of it that real pods get their addresses from: up to here.
+pub(super) const LAST_POD_ADDRESS: &str = "10.244.127.254";
+
+/// The part of it that kwok's pods get theirs from: nothing answers there, and nothing sent there leaves the machine.
+pub(super) const KWOK_RANGE: &str = "10.244.128.0/17";
+
+/// The address of all of kwok's nodes.
+pub(super) const KWOK_ADDRESS: &str = "10.244.255.254";
+
 /// The services' range.
 pub(super) const SERVICE_RANGE: &str = "10.96.0.0/16";
 

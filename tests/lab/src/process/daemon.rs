@@ -140,6 +140,11 @@ impl Daemon {
         self.record().map(|record| record.identity).filter(Identity::is_running)
     }
 
+    /// Was it started and not stopped since, whether it runs or not?
+    pub fn was_started(&self) -> bool {
+        self.record().is_some()
+    }
+
     /// Compares what runs with what is wanted.
     pub fn presence(&self, wanted: &Launch) -> Presence {
         match self.record() {
