@@ -1,5 +1,5 @@
 //! The last look at an answer: whatever a router, an extractor or a handler made of it, clients get what they
-//! understand (E11), no redirect leaves (P8), and a refused upgrade ends its connection (P9).
+//! understand (E11), and no redirect leaves (P8).
 
 use std::any::Any;
 
@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONNECTION, CONTENT_TYPE, LOCATION, UPGRADE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, StatusCode, Version};
+use http::header::{CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, StatusCode};
 
 use crate::status::{Reason, Status};
 
@@ -18,13 +18,7 @@ pub struct Verbatim;
 
 /// Around the handler.
 pub(super) async fn seal(request: Request, next: Next) -> Response {
-    let upgrades_http1 = request.version() <= Version::HTTP_11 && request.headers().contains_key(UPGRADE);
-    let response = sealed(next.run(request).await);
-    if upgrades_http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        closing(response)
-    } else {
-        response
-    }
+    sealed(next.run(request).await)
 }
 
 /// A panic in a handler is a fault of ours, said as such.
@@ -64,11 +58,6 @@ fn explained(mut response: Response) -> Response {
 fn is_json(response: &Response<Body>) -> bool {
     let of = response.headers().get(CONTENT_TYPE);
     of.is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
-}
-
-fn closing(mut response: Response) -> Response {
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
 }
 
 fn status(code: StatusCode) -> Status {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::header::{CACHE_CONTROL, CONNECTION, HeaderName, UPGRADE};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -115,11 +115,16 @@ impl Drop for Open {
     }
 }
 
-/// Holds the connection open and tells streams when to end (T9).
+/// Holds the connection open, tells streams when to end (T9), and ends it with a refused upgrade: what the caller sent
+/// after the head was meant for somebody else (P9).
 pub(super) async fn gate(State(stages): State<Stages>, mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(stages.0.draining.clone());
     let busy = connection(&request).map(|connection| connection.busy());
-    let response = next.run(request).await;
+    let upgrades = request.version() <= Version::HTTP_11 && request.headers().contains_key(UPGRADE);
+    let mut response = next.run(request).await;
+    if upgrades && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response.map(|body| holding(body, busy))
 }
 
