@@ -1,4 +1,4 @@
-//! A kube-apiserver that stores Secrets, ConfigMaps and APIServices: list, watch, create, replace, apply, versions.
+//! A kube-apiserver that stores some kinds of objects: list, watch, create, replace, apply, versions.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

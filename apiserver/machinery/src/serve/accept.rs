@@ -25,6 +25,7 @@ use tower::ServiceExt;
 use super::Limits;
 use super::connection::Connection;
 use crate::metrics::Metrics;
+use crate::shutdown::random_share;
 use crate::tls::peer::PeerCertificates;
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -121,9 +122,7 @@ impl Acceptor {
     async fn time_to_go(&self, connection: &Connection) {
         let age = async {
             match self.limits.connection_age {
-                Some(age) => {
-                    tokio::time::sleep(age.mul_f64(1.0 + crate::shutdown::random_share() / 4.0)).await
-                }
+                Some(age) => tokio::time::sleep(age.mul_f64(1.0 + random_share() / 4.0)).await,
                 None => std::future::pending().await,
             }
         };
