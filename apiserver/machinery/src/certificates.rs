@@ -2,7 +2,7 @@
 //!
 //! Self mode, the default: the replicas keep CAs and one leaf in a Secret ([`keyring`]). Any replica may take the next
 //! step ([`plan`]); it counts only if the Secret has not changed meanwhile, so no leader is needed (H4). All replicas
-//! follow the Secret, serve its leaf, and keep the bundle of its CAs in `spec.caBundle` of the APIServices ([`publish`]).
+//! follow the Secret, serve its leaf, and keep the bundle of its CAs in `spec.caBundle` of the APIServices.
 //! Given mode: somebody else makes the certificate; files or a Secret are followed ([`given`]).
 //!
 //! Invariant: a leaf is served only after its CA has been in the bundles for the overlap, and a CA leaves the bundles
