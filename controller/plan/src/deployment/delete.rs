@@ -22,11 +22,14 @@ use super::{retire, status, target};
 use crate::step::Version as Carrier;
 use crate::{Admin, Deregistration, EventKind, ObjectRef, Proof, Step, Uid};
 
-/// For how long a namespace that goes, or a Restate that never answered about an object that never was registered,
-/// is given before the finalizer goes anyway.
+/// For how long a namespace that goes, or a deletion by force, waits for a Restate that does not answer.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 /// Deletion times have whole seconds.
 const RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
+
+/// What people read while Restate does not answer.
+const SILENCE: &str =
+    "Restate has not said yet what is left; set spec.restate.deletePolicy to force to delete without knowing";
 
 /// Something that Restate has for this object.
 #[derive(Clone, Debug)]
@@ -92,20 +95,19 @@ fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: Admin) -> Deci
     let demand = Demand { admin: Some(admin.clone()), registry: true, usage: true };
     if terms.policy == DeletePolicy::Force {
         // A registration that a crash has hidden from us is found in a fresh answer only.
-        return if is_asked(survey) || waited > PATIENCE {
+        return if is_asked(survey) || is_silent(survey) {
             abandon(survey, &admin, &doomed, "deletePolicy: force")
         } else {
             hold(survey, terms, Reason::RestateUnreachable, "Restate is asked what is registered", demand)
         };
     }
+    if survey.versions.is_empty() && doomed.is_empty() {
+        return release(survey, "no version was ever made");
+    }
     let overdue = waited > terms.timeout;
     let pending = pending(survey, &doomed);
-    let never_registered = survey.versions.iter().all(|version| version.deployment_id.is_none());
     match pending {
         Pending::Nothing { asked_at } => finish(survey, &admin, &doomed, asked_at),
-        Pending::Unknown { .. } if never_registered && waited > PATIENCE => {
-            release(survey, "it never was registered")
-        }
         Pending::Work(_) | Pending::Unknown { .. } if overdue && terms.on_timeout == OnTimeout::Force => {
             abandon(survey, &admin, &doomed, "drain.onTimeout: force")
         }
@@ -141,6 +143,13 @@ fn started(survey: &Survey<'_>) -> Timestamp {
 /// Whether Restate has said, since the deletion was requested, what is registered.
 fn is_asked(survey: &Survey<'_>) -> bool {
     survey.knowledge.registry.is_some_and(|reading| reading.asked_at > since(survey))
+}
+
+/// Whether Restate has been asked for long enough since, in vain.
+fn is_silent(survey: &Survey<'_>) -> bool {
+    let failure = survey.seen.snapshot.as_ref().and_then(|snapshot| snapshot.failure.as_ref());
+    let waited = survey.now.duration_since(started(survey));
+    waited > PATIENCE && failure.is_some_and(|failure| failure.at > since(survey))
 }
 
 /// What was asked after this moment was asked after the deletion was requested.

@@ -250,6 +250,8 @@ proptest! {
         prop_assert_eq!(&world.harm, &Vec::<String>::new());
         let settled = world.settle();
         prop_assert!(world.gone, "{:?}", settled);
-        prop_assert!(world.registry.deployments.is_empty(), "left behind: {:?}", world.registry.deployments);
+        // By force an owner may give up a Restate that is down.
+        let given_up = force && story.iter().chain(&after).any(|event| matches!(event, Event::RestateUp(false)));
+        prop_assert!(given_up || world.registry.deployments.is_empty(), "left behind: {:?}", world.registry.deployments);
     }
 }

@@ -542,15 +542,27 @@ fn a_deletion_without_restate_is_held_and_a_namespace_goes_anyway() {
 }
 
 #[test]
-fn what_never_was_registered_does_not_wait_for_a_restate_that_never_was() {
+fn a_silent_restate_holds_until_its_owner_gives_up() {
     let mut world = World::new();
     world.restate_up = false;
     world.pass(Crash::Never);
     world.delete();
-    roll(&mut world);
-    assert!(!world.gone);
     world.tick(61);
     roll(&mut world);
+    assert!(!world.gone, "a registration may have been hidden by a crash");
+    world.edit(|object| {
+        object.spec.restate.delete_policy = Some(restate_crd::deployment::DeletePolicy::Force)
+    });
+    roll(&mut world);
+    assert!(world.gone);
+}
+
+#[test]
+fn an_object_without_versions_goes_at_once() {
+    let mut world = World::new();
+    world.restate_up = false;
+    world.delete();
+    world.pass(Crash::Never);
     assert!(world.gone);
 }
 

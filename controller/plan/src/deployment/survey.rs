@@ -222,8 +222,10 @@ impl<'a> Survey<'a> {
         if version.abandoned && self.is_known_unrouted(id.as_ref()) {
             return Fate::Abandoned;
         }
-        // What an earlier controller wrote on a version without pods is not relied on: it gets its own delay.
-        let stamp = version.stamp.filter(|stamp| stamp.ours || version.desired > 0).map(|stamp| stamp.at);
+        // What an earlier controller wrote on a version without pods, or on one that is not recorded as registered,
+        // is not relied on: it gets its own delay.
+        let relied_on = |ours: bool| ours || (version.deployment_id.is_some() && version.desired > 0);
+        let stamp = version.stamp.filter(|stamp| relied_on(stamp.ours)).map(|stamp| stamp.at);
         let delay = if id.is_some() { delay } else { UNREGISTERED_DELAY };
         Fate::Drains { usage, drain: drain(usage, stamp, delay, self.now) }
     }
