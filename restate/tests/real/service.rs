@@ -43,6 +43,10 @@ impl Service {
 async fn answer(mut stream: TcpStream, manifest: String) {
     let mut request = [0; 8192];
     while let Ok(length @ 1..) = stream.read(&mut request).await {
+        if request[..length].starts_with(b"PRI * HTTP/2") {
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await.ok();
+            return;
+        }
         if !request[..length].starts_with(b"GET") {
             std::future::pending::<()>().await;
         }
