@@ -15,7 +15,8 @@ use sha2::{Digest, Sha512};
 pub(crate) use documents::{aggregated, group, group_list, resource_list};
 
 /// The media type of discovery v2.
-pub(crate) const AGGREGATED_TYPE: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+pub(crate) const AGGREGATED_TYPE: &str =
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// Bytes that never change, with their tag.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ pub(crate) struct Document {
 
 impl Document {
     pub(crate) fn new(json: Vec<u8>, media_type: &'static str) -> Self {
-        let hash = Sha512::digest(&json).iter().map(|byte| format!("{byte:02X}")).collect();
+        let hash = hex::encode_upper(Sha512::digest(&json));
         Self { bytes: json.into(), hash, media_type }
     }
 

@@ -160,7 +160,8 @@ fn written<K: Kind>(object: &K) -> Result<(Vec<u8>, Range<usize>), Error> {
     let serialized = |source| Error::Serialize { kind: K::GVK.kind, name: name_of(object), source };
     let body = serde_json::to_vec(object).map_err(serialized)?;
     let metadata = serde_json::to_vec(object.metadata()).map_err(serialized)?;
-    let mut json = format!("{{\"apiVersion\":\"{}\",\"kind\":\"{}\",", K::GVK.api_version(), K::GVK.kind).into_bytes();
+    let mut json =
+        format!("{{\"apiVersion\":\"{}\",\"kind\":\"{}\",", K::GVK.api_version(), K::GVK.kind).into_bytes();
     let no_object = || Error::NoObject { kind: K::GVK.kind, name: name_of(object) };
     json.extend_from_slice(body.strip_prefix(b"{").ok_or_else(no_object)?);
     let label = b"\"metadata\":";

@@ -6,8 +6,8 @@ mod stored;
 
 use serde::Serialize;
 
-pub use options::{ListRequest, Selection};
 pub(crate) use options::{ListOptions, Version, VersionMatch, version_of};
+pub use options::{ListRequest, Selection};
 pub(crate) use stored::{Stored, reached, state_for};
 
 use crate::render::Render;

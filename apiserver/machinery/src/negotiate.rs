@@ -157,12 +157,18 @@ mod tests {
     #[case::r2_old("application/json;as=Table;v=v1beta1;g=meta.k8s.io", Form::Table(MetaVersion::V1Beta1))]
     #[case::r1_unknown_shape("application/json;as=Graph;v=v1;g=meta.k8s.io, application/json", Form::Object)]
     #[case::r1_unknown_version("application/json;as=Table;v=v9;g=meta.k8s.io, */*", Form::Object)]
-    #[case::r1_quality("application/json;q=0.1, application/json;as=Table;v=v1;g=meta.k8s.io;q=0.9", Form::Table(MetaVersion::V1))]
+    #[case::r1_quality(
+        "application/json;q=0.1, application/json;as=Table;v=v1;g=meta.k8s.io;q=0.9",
+        Form::Table(MetaVersion::V1)
+    )]
     #[case::r6_informer(
         "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json",
         Form::MetadataList(MetaVersion::V1)
     )]
-    #[case::r6_object("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", Form::Metadata(MetaVersion::V1))]
+    #[case::r6_object(
+        "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+        Form::Metadata(MetaVersion::V1)
+    )]
     #[case::r19_kcm("application/vnd.kubernetes.protobuf, */*", Form::Object)]
     fn forms(#[case] accept: &'static str, #[case] expected: Form) {
         assert_eq!(form(&headers(header::ACCEPT, accept)), Ok(expected));
@@ -181,7 +187,10 @@ mod tests {
     }
 
     #[rstest]
-    #[case::s1("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", DiscoveryForm::Aggregated)]
+    #[case::s1(
+        "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+        DiscoveryForm::Aggregated
+    )]
     #[case::s7(
         "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList;profile=nopeer,application/json",
         DiscoveryForm::Aggregated

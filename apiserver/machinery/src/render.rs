@@ -87,7 +87,12 @@ impl Render {
             Form::Object => json.extend_from_slice(object.json()),
             Form::Metadata(version) => write_partial(&mut json, version, object.metadata()),
             Form::Table(version) => {
-                self.table(version).write(&mut json, &ListMeta::at(object.version), true, std::iter::once(object));
+                self.table(version).write(
+                    &mut json,
+                    &ListMeta::at(object.version),
+                    true,
+                    std::iter::once(object),
+                );
             }
             Form::MetadataList(_) => {
                 return Err(wrong_form("PartialObjectMetadataList", "the requested object is not a list"));
@@ -108,7 +113,9 @@ impl Render {
             Form::Object => self.write_list(&mut json, meta, items),
             Form::MetadataList(version) => write_metadata_list(&mut json, version, meta, items),
             Form::Table(version) => self.table(version).write(&mut json, meta, true, items),
-            Form::Metadata(_) => return Err(wrong_form("PartialObjectMetadata", "the requested object is a list")),
+            Form::Metadata(_) => {
+                return Err(wrong_form("PartialObjectMetadata", "the requested object is a list"));
+            }
         }
         Ok(self.paper.json(StatusCode::OK, json))
     }
@@ -117,7 +124,9 @@ impl Render {
     pub(crate) fn write_event_object(&self, into: &mut Vec<u8>, object: &Encoded, first: bool) {
         match self.form {
             Form::Object => into.extend_from_slice(object.json()),
-            Form::Metadata(version) | Form::MetadataList(version) => write_partial(into, version, object.metadata()),
+            Form::Metadata(version) | Form::MetadataList(version) => {
+                write_partial(into, version, object.metadata());
+            }
             Form::Table(version) => {
                 let style = Style { now: Timestamp::now(), ..self.table(version) };
                 style.write(into, &ListMeta::at(object.version), first, std::iter::once(object));
@@ -127,12 +136,18 @@ impl Render {
 
     /// The object of a bookmark: kind and version, and a mark where the initial events end (W7, W9).
     pub(crate) fn write_bookmark(&self, into: &mut Vec<u8>, version: u64, ends_initial_events: bool) {
-        let mark = if ends_initial_events { ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" } else { "" };
+        let mark = if ends_initial_events {
+            ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}"
+        } else {
+            ""
+        };
         let metadata = format!("{{\"resourceVersion\":\"{version}\"{mark}}}");
         match self.form {
             Form::Object => {
                 let (kind, api_version) = (self.shape.gvk.kind, self.shape.gvk.api_version());
-                let head = format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{metadata}}}");
+                let head = format!(
+                    "{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{metadata}}}"
+                );
                 into.extend_from_slice(head.as_bytes());
             }
             Form::Metadata(meta) | Form::MetadataList(meta) => write_partial(into, meta, metadata.as_bytes()),
@@ -162,7 +177,9 @@ fn write_metadata_list<'a>(
     items: impl Iterator<Item = &'a Encoded>,
 ) {
     let name: &str = version.into();
-    let head = format!("{{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/{name}\",\"metadata\":");
+    let head = format!(
+        "{{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/{name}\",\"metadata\":"
+    );
     json.extend_from_slice(head.as_bytes());
     meta.write(json);
     json.extend_from_slice(b",\"items\":[");

@@ -56,7 +56,9 @@ impl RequestInfo {
             ["apis", group, version, first, rest @ ..] => {
                 info.with_resource((group, version), (first, rest), (method, uri))
             }
-            ["api", version, first, rest @ ..] => info.with_resource(("", version), (first, rest), (method, uri)),
+            ["api", version, first, rest @ ..] => {
+                info.with_resource(("", version), (first, rest), (method, uri))
+            }
             _ => info,
         };
         Self { path, ..info }
@@ -92,7 +94,8 @@ impl RequestInfo {
     pub fn is_long_running(&self) -> bool {
         let streams = ["proxy", "log", "attach", "exec", "portforward"];
         self.is_resource_request
-            && (self.verb == "watch" || self.subresource.as_deref().is_some_and(|name| streams.contains(&name)))
+            && (self.verb == "watch"
+                || self.subresource.as_deref().is_some_and(|name| streams.contains(&name)))
     }
 
     fn with_resource(
@@ -135,7 +138,7 @@ impl RequestInfo {
         let query = Query::of(uri);
         if self.name.is_none() && self.verb == "get" {
             self.name = exact_name(&query);
-            self.verb = if query.flag("watch") { "watch" } else { "list" }.to_owned();
+            if query.flag("watch") { "watch" } else { "list" }.clone_into(&mut self.verb);
         }
         if self.name.is_none() && self.verb == "delete" {
             "deletecollection".clone_into(&mut self.verb);

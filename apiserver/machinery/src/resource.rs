@@ -16,7 +16,8 @@ use serde::de::DeserializeOwned;
 
 pub use call::{Call, Namespaces, Phase, SubAccess};
 pub(crate) use erased::{
-    ErasedComputed, ErasedConnect, ErasedCreate, ErasedSource, ErasedSubresource, Gathered, Source, Typed, Under,
+    ErasedComputed, ErasedConnect, ErasedCreate, ErasedSource, ErasedSubresource, Gathered, Source, Typed,
+    Under,
 };
 
 use crate::{
@@ -142,5 +143,9 @@ pub trait CreatableSubresource: Send + Sync + 'static {
 pub trait Connectable: Send + Sync + 'static {
     /// Answers a request to the path below the subresource ([`Call::rest`]), streaming both ways as it likes. The
     /// request has lost everything that tells who asks (A13).
-    fn connect(&self, call: &Call, request: Request<Body>) -> impl Future<Output = Result<Response, Status>> + Send;
+    fn connect(
+        &self,
+        call: &Call,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response, Status>> + Send;
 }

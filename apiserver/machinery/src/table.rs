@@ -63,7 +63,9 @@ impl Style {
 
     fn open(&self, into: &mut Vec<u8>, meta: &ListMeta, headed: bool) {
         let version: &str = self.version.into();
-        into.extend_from_slice(format!("{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/{version}\",").as_bytes());
+        into.extend_from_slice(
+            format!("{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/{version}\",").as_bytes(),
+        );
         into.extend_from_slice(b"\"metadata\":");
         meta.write(into);
         into.extend_from_slice(b",\"columnDefinitions\":");
@@ -88,7 +90,9 @@ impl Style {
 /// Writes an object of which only the metadata is shown (R6).
 pub(crate) fn write_partial(into: &mut Vec<u8>, version: MetaVersion, metadata: &[u8]) {
     let head: &[u8] = match version {
-        MetaVersion::V1 => b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":",
+        MetaVersion::V1 => {
+            b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":"
+        }
         MetaVersion::V1Beta1 => {
             b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1beta1\",\"metadata\":"
         }

@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use apiserver_kind::{
-    Answer, Cell, Column, Descriptor, Gvk, Kind, Resource, Row, Scope, Subresource, Verb,
-};
+use apiserver_kind::{Answer, Cell, Column, Descriptor, Gvk, Kind, Resource, Row, Scope, Subresource, Verb};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use schemars::JsonSchema;
@@ -96,8 +94,18 @@ impl Resource for Book {
         verbs: &[Verb::Get, Verb::List, Verb::Watch, Verb::Create],
         selectable_fields: &["status.state"],
         subresources: &[
-            Subresource { name: "copies", gvk: Self::GVK, verbs: &[Verb::Get, Verb::Create], answer: Answer::List },
-            Subresource { name: "proxy", gvk: Self::GVK, verbs: &[Verb::Get, Verb::Create], answer: Answer::Stream },
+            Subresource {
+                name: "copies",
+                gvk: Self::GVK,
+                verbs: &[Verb::Get, Verb::Create],
+                answer: Answer::List,
+            },
+            Subresource {
+                name: "proxy",
+                gvk: Self::GVK,
+                verbs: &[Verb::Get, Verb::Create],
+                answer: Answer::Stream,
+            },
         ],
     };
 }

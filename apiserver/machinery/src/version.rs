@@ -68,7 +68,8 @@ fn milliseconds(now: Timestamp) -> u64 {
 
 /// A version as clients write it; `""` and `"0"` have meanings of their own and are not for here.
 pub(crate) fn parse(text: &str) -> Result<u64, Status> {
-    let refused = || Status::bad_request(format!("invalid resource version {text:?}: must be a whole number"));
+    let refused =
+        || Status::bad_request(format!("invalid resource version {text:?}: must be a whole number"));
     text.parse().map_err(|_| refused())
 }
 

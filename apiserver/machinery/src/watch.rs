@@ -8,12 +8,14 @@ mod stream;
 
 use std::time::Duration;
 
+use apiserver_kind::Gvk;
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderValue, header};
 
 use crate::{
     list::{ListOptions, Reading, Stored, Version, VersionMatch, state_for},
+    metrics::Metrics,
     resource::{Call, Wanted},
     shutdown::Draining,
     status::Status,
@@ -22,20 +24,38 @@ use crate::{
 use stream::{Begin, Watching};
 
 /// Without a wish of the client, a watch lasts from one to two times this (W6).
-const LASTS: Duration = Duration::from_secs(1800);
+const LASTS: Duration = Duration::from_mins(30);
+
+/// Counts what a watch sends (M2).
+pub(crate) struct Counter {
+    pub(crate) metrics: Metrics,
+    pub(crate) gvk: Gvk,
+    pub(crate) plural: &'static str,
+}
+
+impl Counter {
+    fn sent(&self, line: &Bytes) {
+        self.metrics.watch_event(self.gvk.group, self.gvk.version, self.plural, line.len());
+    }
+
+    /// The initial events of a streamed list were sent.
+    fn listed(&self, took: Duration) {
+        self.metrics.watch_list(self.gvk.group, self.gvk.version, self.plural, took);
+    }
+}
 
 /// Answers a watch.
 pub(crate) async fn watch(
     stored: &Stored,
     reading: Reading,
-    (call, draining): (&Call, Draining),
+    (call, draining, counter): (&Call, Draining, Counter),
 ) -> Result<Response, Status> {
     let begin = match begin(stored, &reading.options, call).await? {
         Ok(begin) => begin,
         Err(status) => return Ok(response(Body::from(error_line(&status)))),
     };
     let lasts = reading.options.timeout.filter(|wish| !wish.is_zero()).unwrap_or_else(some_time);
-    let watching = Watching::new(stored, reading, begin).until(lasts, draining);
+    let watching = Watching::new(stored, (reading, counter), begin).until(lasts, draining);
     Ok(response(Body::from_stream(watching.into_stream())))
 }
 
@@ -53,7 +73,9 @@ async fn begin(stored: &Stored, options: &ListOptions, call: &Call) -> Result<Re
     let version = (options.version, Some(VersionMatch::NotOlderThan));
     state_for(stored, version, (&wanted, &call.warnings)).await?;
     let log = stored.feed.log();
-    let Some(state) = log.state().cloned() else { return Err(Status::unavailable("nothing has been observed yet")) };
+    let Some(state) = log.state().cloned() else {
+        return Err(Status::unavailable("nothing has been observed yet"));
+    };
     let position = log.position();
     Ok(Ok(if initial {
         Begin::State { state, position, marked: options.send_initial_events == Some(true) }
@@ -64,7 +86,13 @@ async fn begin(stored: &Stored, options: &ListOptions, call: &Call) -> Result<Re
 
 /// A version of our own that we still know, or have not reached; everybody else's is too old (W4).
 async fn after(stored: &Stored, version: u64) -> Result<Result<Begin, Status>, Status> {
-    let known = || if stored.feed.clock.is_own(version) { stored.feed.log().after(version) } else { Err(Unknown::Expired) };
+    let known = || {
+        if stored.feed.clock.is_own(version) {
+            stored.feed.log().after(version)
+        } else {
+            Err(Unknown::Expired)
+        }
+    };
     match known() {
         Ok(position) => Ok(Ok(Begin::After { position })),
         Err(Unknown::Expired) => Ok(Err(too_old(version))),

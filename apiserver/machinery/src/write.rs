@@ -53,7 +53,9 @@ async fn check_namespace(namespaces: &dyn Namespaces, call: &Call, namespace: &s
         Phase::Active => Ok(()),
         Phase::Absent => Err(Status::not_found(Named { group: "", resource: "namespaces", name: namespace })),
         Phase::Terminating => {
-            let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+            let why = format!(
+                "unable to create new content in namespace {namespace} because it is being terminated"
+            );
             Err(Status::forbidden(Named::from(&call.info), why).caused_by(Cause {
                 reason: "NamespaceTerminating".to_owned(),
                 message: format!("namespace {namespace} is being terminated"),

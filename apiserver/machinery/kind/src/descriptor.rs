@@ -139,6 +139,17 @@ pub struct Entry {
 }
 
 impl Descriptor {
+    /// A resource with nothing beside its verbs; the rest can be set by struct update.
+    pub const fn new(
+        gvk: Gvk,
+        (plural, singular): (&'static str, &'static str),
+        scope: Scope,
+        verbs: &'static [Verb],
+    ) -> Self {
+        let (short_names, categories, selectable_fields, subresources) = (&[], &[], &[], &[]);
+        Self { gvk, plural, singular, short_names, categories, scope, verbs, selectable_fields, subresources }
+    }
+
     /// Whether objects live in a namespace.
     pub fn is_namespaced(&self) -> bool {
         self.scope == Scope::Namespaced

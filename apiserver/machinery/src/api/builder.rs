@@ -13,8 +13,8 @@ use crate::{
     list::Stored,
     render::Shape,
     resource::{
-        Computed, Connectable, Creatable, CreatableSubresource, Namespaces, Readable, ReadableSubresource, Source,
-        SubAccess, Typed, Under,
+        Computed, Connectable, Creatable, CreatableSubresource, Namespaces, Readable, ReadableSubresource,
+        Source, SubAccess, Typed, Under,
     },
     version::Clock,
 };
@@ -90,7 +90,7 @@ impl Builder {
         self
     }
 
-    /// Who answers second checks of handlers.
+    /// Who answers second checks of handlers, if not the authorizer that lets requests in.
     #[must_use]
     pub fn access(mut self, access: impl SubAccess) -> Self {
         self.access = Some(Arc::new(access));
@@ -131,7 +131,11 @@ impl Builder {
 
     /// Adds what answers GET of the parent's subresource.
     #[must_use]
-    pub fn readable_subresource<P: Resource, S: ReadableSubresource>(mut self, name: &str, handler: S) -> Self {
+    pub fn readable_subresource<P: Resource, S: ReadableSubresource>(
+        mut self,
+        name: &str,
+        handler: S,
+    ) -> Self {
         let reader = Arc::new(Typed { handler, clock: Arc::clone(&self.clock) });
         self.under::<P>(name, |sub| {
             sub.shape = Some(shape_of::<S::Object>());
@@ -143,7 +147,11 @@ impl Builder {
 
     /// Adds what answers POST to the parent's subresource.
     #[must_use]
-    pub fn creatable_subresource<P: Resource, S: CreatableSubresource>(mut self, name: &str, handler: S) -> Self {
+    pub fn creatable_subresource<P: Resource, S: CreatableSubresource>(
+        mut self,
+        name: &str,
+        handler: S,
+    ) -> Self {
         self.under::<P>(name, |sub| {
             sub.shape = Some(shape_of::<S::Object>());
             sub.schema = Some(schema_of::<S::Object>());
@@ -234,7 +242,8 @@ fn unfit(mount: &Mount) -> Vec<Error> {
         errors.extend(sub.has_idle_handler().then_some(Error::Undeclared { resource }));
     }
     let reads = [Verb::Get, Verb::List, Verb::Watch].iter().any(|verb| mount.descriptor.has(*verb));
-    let idle = (mount.reader.is_some() && !reads) || (mount.creator.is_some() && !mount.descriptor.has(Verb::Create));
+    let idle = (mount.reader.is_some() && !reads)
+        || (mount.creator.is_some() && !mount.descriptor.has(Verb::Create));
     errors.extend(idle.then_some(Error::Undeclared { resource: plural.to_owned() }));
     errors
 }

@@ -15,10 +15,11 @@ use super::{
     respond,
 };
 use crate::{
+    authz::Authorizer,
     negotiate::{self, DiscoveryForm},
     query::Query,
     request_info::RequestInfo,
-    resource::Call,
+    resource::{Call, SubAccess},
     serve::warnings::Warnings,
     status::{Named, Status},
     user::User,
@@ -53,7 +54,10 @@ async fn answer(api: &Assembled, request: Request<Body>) -> Result<Response, Sta
     if own_warnings {
         call.warnings.write(response.headers_mut());
     }
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-cache, private"));
     Ok(response)
 }
 
@@ -114,7 +118,7 @@ impl Assembled {
             info,
             user: extensions.get::<User>().cloned().unwrap_or_else(User::anonymous),
             warnings: extensions.get::<Warnings>().cloned().unwrap_or_default(),
-            access: self.access.clone(),
+            access: self.access.clone().or_else(|| extensions.get::<Authorizer>().cloned().map(asked)),
         }
     }
 
@@ -168,18 +172,23 @@ impl Assembled {
     }
 }
 
+/// The authorizer that let the request in answers its handler's questions too.
+fn asked(authorizer: Authorizer) -> Arc<dyn SubAccess> {
+    Arc::new(authorizer)
+}
+
 /// 405, with a word on what can be done instead (C7, C8).
 fn refused(mount: &Mount, call: &Call) -> Status {
-    let verbs = match call.info.subresource.as_deref().and_then(|name| mount.subresource(name)) {
+    let served = match call.info.subresource.as_deref().and_then(|name| mount.subresource(name)) {
         Some(sub) => sub.declared.verbs,
         None => mount.descriptor.verbs,
     };
-    let names: Vec<&str> = verbs.iter().map(|verb| verb.name()).collect();
+    let names: Vec<&str> = served.iter().map(|verb| verb.name()).collect();
     let resource = call.info.printed_resource();
     let verb = if call.info.verb.is_empty() { "this method" } else { call.info.verb.as_str() };
     let hint = if names.is_empty() { String::new() } else { format!("use {}", names.join(", ")) };
-    let named = Named { group: &call.info.group, resource: &resource, name: "" };
-    Status::method_not_allowed(named, verb, &hint)
+    let about = Named { group: &call.info.group, resource: &resource, name: "" };
+    Status::method_not_allowed(about, verb, &hint)
 }
 
 fn not_allowed(named: Named<'_>, method: &str) -> Status {

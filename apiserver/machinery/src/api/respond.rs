@@ -1,11 +1,13 @@
 //! One function per verb: options in, handler called, answer rendered.
 
+use apiserver_kind::Descriptor;
 use axum::{body::Body, response::Response};
 use http::{HeaderMap, HeaderName, Request, StatusCode, header, request::Parts};
 
 use super::mount::{Mount, Reader, SubMount};
 use crate::{
     list::{ListMeta, ListOptions, Reading, version_of},
+    metrics::Metrics,
     query::Query,
     render::Render,
     request_info::RequestInfo,
@@ -23,7 +25,8 @@ pub(super) async fn get(mount: &Mount, call: &Call, request: &Parts) -> Result<R
         Some(Reader::Stored(stored)) => {
             let wanted = Wanted { namespace: call.info.namespace.clone(), name: call.info.name.clone() };
             let version = version_of(&Query::of(&request.uri))?;
-            let object = stored.get(version, (&wanted, &call.warnings)).await?.ok_or_else(|| call.not_found())?;
+            let object =
+                stored.get(version, (&wanted, &call.warnings)).await?.ok_or_else(|| call.not_found())?;
             render.object(StatusCode::OK, &object)
         }
         Some(Reader::Computed(computed)) => {
@@ -49,7 +52,10 @@ pub(super) async fn list(mount: &Mount, call: &Call, request: &Parts) -> Result<
 pub(super) async fn watch(mount: &Mount, call: &Call, request: &Parts) -> Result<Response, Status> {
     let Some(Reader::Stored(stored)) = &mount.reader else { return Err(Status::no_such_path()) };
     let draining = request.extensions.get::<Draining>().cloned().unwrap_or_else(Draining::never);
-    watch::watch(stored, reading(mount, call, request)?, (call, draining)).await
+    let metrics = request.extensions.get::<Metrics>().cloned().unwrap_or_else(Metrics::unread);
+    let Descriptor { gvk, plural, .. } = mount.descriptor;
+    let counter = watch::Counter { metrics, gvk, plural };
+    watch::watch(stored, reading(mount, call, request)?, (call, draining, counter)).await
 }
 
 pub(super) async fn create(
@@ -68,9 +74,9 @@ pub(super) async fn get_subresource(
     call: &Call,
     request: &Parts,
 ) -> Result<Response, Status> {
-    let (Some(reader), Some(shape)) = (&sub.reader, sub.shape) else { return Err(Status::no_such_path()) };
+    let (Some(handler), Some(shape)) = (&sub.reader, sub.shape) else { return Err(Status::no_such_path()) };
     let render = Render::of(&request.headers, &request.uri, shape)?;
-    let gathered = reader.get(call).await?;
+    let gathered = handler.get(call).await?;
     match gathered.items.as_slice() {
         [one] if !gathered.is_list => render.object(StatusCode::OK, one),
         _ => render_list(&render, gathered),

@@ -13,7 +13,8 @@ use super::*;
 use crate::{
     kind::{Resource, Verb},
     resource::{
-        Call, Connectable, Creatable, CreatableSubresource, Given, Phase, Readable, ReadableSubresource, Wanted,
+        Call, Connectable, Creatable, CreatableSubresource, Given, Phase, Readable, ReadableSubresource,
+        Wanted,
     },
     status::Status,
     store::Store,
@@ -122,7 +123,11 @@ fn api(books: &Books) -> Api {
 /// Three books in two namespaces.
 fn stocked() -> Books {
     let books = books(Ok(()));
-    let stock = vec![book("shop", "b2", "Final", 30), book("attic", "b0", "Final", 5), book("shop", "b1", "Draft", 3)];
+    let stock = vec![
+        book("shop", "b2", "Final", 30),
+        book("attic", "b0", "Final", 5),
+        book("shop", "b1", "Draft", 3),
+    ];
     books.store.publish(stock).unwrap();
     books
 }
@@ -179,7 +184,11 @@ async fn ask(api: &Api, method: &str, uri: &str, headers: &[(&str, &str)], body:
     let response = api.router().oneshot(request.body(body).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
-    Seen { code: parts.status.as_u16(), headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    Seen {
+        code: parts.status.as_u16(),
+        headers: parts.headers,
+        text: String::from_utf8(bytes.to_vec()).unwrap(),
+    }
 }
 
 async fn get(api: &Api, uri: &str, accept: &str) -> Seen {
@@ -200,7 +209,8 @@ fn style_14_nothing_is_declared_that_is_not_served() {
     assert_eq!(twice.err(), Some(Error::TwoHandlers { resource: "books".to_owned() }));
     let foreign = Api::builder("other.example", "v1").readable(stock.clone()).build().err().unwrap();
     assert!(matches!(foreign, Error::ForeignKind { .. }));
-    let undeclared = Api::builder("demo.example", "v1").connection::<Book, _>("attic", stock).build().err().unwrap();
+    let undeclared =
+        Api::builder("demo.example", "v1").connection::<Book, _>("attic", stock).build().err().unwrap();
     assert_eq!(undeclared, Error::Undeclared { resource: "books/attic".to_owned() });
 }
 

@@ -106,7 +106,8 @@ impl<'a> Aggregated<'a> {
 
 impl<'a> AggregatedSub<'a> {
     fn of(subresource: &'a Subresource) -> Self {
-        let (group, version, kind) = (subresource.gvk.group, subresource.gvk.version, subresource.response_kind());
+        let (group, version, kind) =
+            (subresource.gvk.group, subresource.gvk.version, subresource.response_kind());
         Self {
             subresource: subresource.name,
             response_kind: ResponseKind { group, version, kind },

@@ -111,7 +111,8 @@ pub(crate) fn version_of(query: &Query) -> Result<Version, Status> {
 
 fn number(query: &Query, key: &str) -> Result<Option<usize>, Status> {
     let parsed = |text: &str| {
-        text.parse().map_err(|_| Status::bad_request(format!("invalid {key} {text:?}: must be a whole number")))
+        text.parse()
+            .map_err(|_| Status::bad_request(format!("invalid {key} {text:?}: must be a whole number")))
     };
     query.first(key).map(parsed).transpose()
 }
@@ -233,7 +234,10 @@ mod tests {
     #[case::r13("resourceVersion=0", Version::Any)]
     #[case::r13("resourceVersion=7", Version::At(7))]
     #[case::r13("resourceVersion=7&resourceVersionMatch=Exact", Version::At(7))]
-    #[case::w9("watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=", Version::Freshest)]
+    #[case::w9(
+        "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=",
+        Version::Freshest
+    )]
     #[case::r17("shardSelector=x", Version::Freshest)]
     fn taken(#[case] query: &str, #[case] version: Version) {
         assert_eq!(options(query).unwrap().version, version);

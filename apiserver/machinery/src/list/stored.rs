@@ -142,7 +142,8 @@ impl Stored {
         (wanted, warnings): (&Wanted, &Warnings),
     ) -> Result<Option<Arc<Encoded>>, Status> {
         let state = state_for(self, (version, None), (wanted, warnings)).await?;
-        let key = (wanted.namespace.as_deref().unwrap_or_default(), wanted.name.as_deref().unwrap_or_default());
+        let key =
+            (wanted.namespace.as_deref().unwrap_or_default(), wanted.name.as_deref().unwrap_or_default());
         Ok(state.get(key).cloned())
     }
 
@@ -151,12 +152,11 @@ impl Stored {
         let Reading { options, render } = reading;
         let selection = &options.selection;
         let token = options.resume.as_deref().map(|text| Token::decode(text, selection)).transpose()?;
-        let state = match &token {
-            Some(token) => self.kept_state(token, options)?,
-            None => {
-                let wanted = Wanted::of(selection);
-                state_for(self, (options.version, options.version_match), (&wanted, warnings)).await?
-            }
+        let state = if let Some(token) = &token {
+            self.kept_state(token, options)?
+        } else {
+            let wanted = Wanted::of(selection);
+            state_for(self, (options.version, options.version_match), (&wanted, warnings)).await?
         };
         let items = state.within(selection.namespace.as_deref());
         let start = token.map_or(0, |token| {
@@ -165,13 +165,19 @@ impl Stored {
         let rest: Vec<&Encoded> =
             items[start..].iter().map(AsRef::as_ref).filter(|item| selection.matches(item)).collect();
         // A cached list may ignore its limit, as the watch cache of kube-apiserver does.
-        let limit = if options.version == Version::Any && options.resume.is_none() { 0 } else { options.limit };
+        let limit =
+            if options.version == Version::Any && options.resume.is_none() { 0 } else { options.limit };
         let page = if limit == 0 { rest.len() } else { rest.len().min(limit) };
         let meta = self.meta(&state, &rest, (page, options));
         render.list(&meta, rest[..page].iter().copied())
     }
 
-    fn meta(&self, state: &Arc<State>, rest: &[&Encoded], (page, options): (usize, &ListOptions)) -> ListMeta {
+    fn meta(
+        &self,
+        state: &Arc<State>,
+        rest: &[&Encoded],
+        (page, options): (usize, &ListOptions),
+    ) -> ListMeta {
         let meta = ListMeta::at(state.version);
         if page == rest.len() {
             return meta;
@@ -201,7 +207,8 @@ impl Stored {
     }
 
     fn exactly(&self, version: u64) -> Result<Arc<State>, Status> {
-        let gone = || Status::expired(format!("The resourceVersion for the provided list is too old: {version}"));
+        let gone =
+            || Status::expired(format!("The resourceVersion for the provided list is too old: {version}"));
         self.held(version).ok_or_else(gone)
     }
 

@@ -17,8 +17,10 @@ pub(super) enum Set {
 
 const PRETTY: Parameter = ("pretty", "string", "If 'true', the output is indented.");
 
-const GET: &[Parameter] =
-    &[PRETTY, ("resourceVersion", "string", "Which version of the object will do: none asks for the freshest.")];
+const GET: &[Parameter] = &[
+    PRETTY,
+    ("resourceVersion", "string", "Which version of the object will do: none asks for the freshest."),
+];
 
 const LIST: &[Parameter] = &[
     PRETTY,
@@ -33,7 +35,11 @@ const LIST: &[Parameter] = &[
 
 const WATCH: &[Parameter] = &[
     ("allowWatchBookmarks", "boolean", "Whether events of type BOOKMARK are understood."),
-    ("sendInitialEvents", "boolean", "Whether a watch begins with the present objects, and marks where they end."),
+    (
+        "sendInitialEvents",
+        "boolean",
+        "Whether a watch begins with the present objects, and marks where they end.",
+    ),
     ("watch", "boolean", "Whether changes are told as they happen, instead of a list."),
 ];
 
@@ -57,9 +63,7 @@ pub(super) fn v3(set: Set) -> Vec<Value> {
 
 /// The same in the words of v2.
 pub(super) fn v2(set: Set) -> Vec<Value> {
-    let described = |(name, kind, description): Parameter| {
-        json!({"name": name, "in": "query", "description": description, "type": kind, "uniqueItems": true})
-    };
+    let described = |(name, kind, description): Parameter| json!({"name": name, "in": "query", "description": description, "type": kind, "uniqueItems": true});
     all(set).map(described).collect()
 }
 

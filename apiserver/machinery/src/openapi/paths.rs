@@ -109,7 +109,8 @@ impl Collector<'_> {
             }
             Verb::Create => {
                 let operation = self.operation("post", (gvk, ""), format!("create a {kind}"));
-                let operation = Operation { takes: name.clone(), gives: name, parameters: Set::Create, ..operation };
+                let operation =
+                    Operation { takes: name.clone(), gives: name, parameters: Set::Create, ..operation };
                 self.insert(collection, verb, operation);
             }
             Verb::Watch | Verb::Delete | Verb::DeleteCollection | Verb::Patch | Verb::Update => {}
@@ -123,7 +124,8 @@ impl Collector<'_> {
         let (kind, parent) = (declared.gvk.kind, self.mount.descriptor.gvk.kind);
         let suffix = capitalized(declared.name);
         if declared.answer == Answer::Stream {
-            let text = format!("connect {} requests to {} of {parent}", method(verb).to_uppercase(), declared.name);
+            let text =
+                format!("connect {} requests to {} of {parent}", method(verb).to_uppercase(), declared.name);
             let operation = self.operation("connect", (declared.gvk, &suffix), text);
             let id = format!("{}{}", operation.id, capitalized(method(verb)));
             let operation = Operation { id, parameters: Set::Connect, ..operation };
@@ -141,7 +143,11 @@ impl Collector<'_> {
             let operation = self.operation("post", (declared.gvk, &suffix), text);
             Operation { takes: name, parameters: Set::Create, ..operation }
         } else {
-            self.operation("get", (declared.gvk, &suffix), format!("read {} of the specified {parent}", declared.name))
+            self.operation(
+                "get",
+                (declared.gvk, &suffix),
+                format!("read {} of the specified {parent}", declared.name),
+            )
         };
         self.insert(path, verb, Operation { gives, ..operation });
     }

@@ -49,7 +49,8 @@ impl Schemas {
         let list_meta = generator.subschema_for::<ListMeta>();
         debug_assert!(list_meta.get("$ref").is_some(), "the metadata of lists has a name");
         let named = generator.take_definitions(true).into_iter();
-        let components = named.map(|(name, schema)| (renamed(&name, &prefix), moved(schema, &prefix))).collect();
+        let components =
+            named.map(|(name, schema)| (renamed(&name, &prefix), moved(schema, &prefix))).collect();
         let mut schemas = Self { components, kinds };
         schemas.complete();
         schemas
@@ -131,7 +132,8 @@ fn moved(mut schema: Value, prefix: &str) -> Value {
     match &mut schema {
         Value::Object(map) => {
             for (key, value) in map.iter_mut() {
-                let name = value.as_str().and_then(|text| text.strip_prefix(REFERENCE)).filter(|_| key == "$ref");
+                let name =
+                    value.as_str().and_then(|text| text.strip_prefix(REFERENCE)).filter(|_| key == "$ref");
                 *value = match name {
                     Some(name) => Value::from(format!("{REFERENCE}{}", renamed(name, prefix))),
                     None => moved(value.take(), prefix),
@@ -174,10 +176,14 @@ fn make_object(schema: &mut Value, gvk: &Value) {
             map.remove("required");
         }
     }
-    let Some(properties) = map.entry("properties").or_insert_with(|| json!({})).as_object_mut() else { return };
+    let Some(properties) = map.entry("properties").or_insert_with(|| json!({})).as_object_mut() else {
+        return;
+    };
     properties.insert("apiVersion".to_owned(), json!({"type": "string", "description": API_VERSION}));
     properties.insert("kind".to_owned(), json!({"type": "string", "description": KIND}));
-    if let Some(metadata) = properties.get_mut("metadata").filter(|metadata| metadata.get("description").is_none()) {
+    if let Some(metadata) =
+        properties.get_mut("metadata").filter(|metadata| metadata.get("description").is_none())
+    {
         *metadata = json!({"description": OBJECT_META, "allOf": [metadata.take()]});
     }
 }

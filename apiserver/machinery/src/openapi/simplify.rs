@@ -49,7 +49,8 @@ fn without_null(map: &mut Map<String, Value>) {
 }
 
 fn is_null(schema: &Value) -> bool {
-    let only_null = schema.get("enum").and_then(Value::as_array).is_some_and(|values| values.iter().all(Value::is_null));
+    let only_null =
+        schema.get("enum").and_then(Value::as_array).is_some_and(|values| values.iter().all(Value::is_null));
     only_null || schema["type"] == "null" || *schema == serde_json::json!({"nullable": true})
 }
 
@@ -67,7 +68,8 @@ fn one_enumeration(map: &mut Map<String, Value>) {
     };
     let meanings: Vec<String> = alternatives.iter().filter_map(meaning).collect();
     let own = map.get("description").and_then(Value::as_str).map(ToOwned::to_owned);
-    let described: Vec<String> = own.into_iter().chain((!meanings.is_empty()).then(|| meanings.join("\n"))).collect();
+    let described: Vec<String> =
+        own.into_iter().chain((!meanings.is_empty()).then(|| meanings.join("\n"))).collect();
     map.remove("oneOf");
     map.insert("type".to_owned(), "string".into());
     map.insert("enum".to_owned(), values.concat().into());

@@ -98,8 +98,18 @@ impl Resource for Mirror {
         verbs: &[Verb::Get, Verb::List],
         selectable_fields: &[],
         subresources: &[
-            Subresource { name: "copies", gvk: Book::GVK, verbs: &[Verb::Get, Verb::Create], answer: Answer::List },
-            Subresource { name: "proxy", gvk: Mirror::GVK, verbs: &[Verb::Get, Verb::Update], answer: Answer::Stream },
+            Subresource {
+                name: "copies",
+                gvk: Book::GVK,
+                verbs: &[Verb::Get, Verb::Create],
+                answer: Answer::List,
+            },
+            Subresource {
+                name: "proxy",
+                gvk: Mirror::GVK,
+                verbs: &[Verb::Get, Verb::Update],
+                answer: Answer::Stream,
+            },
         ],
     };
 }
@@ -162,7 +172,8 @@ fn api() -> Api {
 async fn ask(uri: &str, accept: &str) -> (u16, http::HeaderMap, Value) {
     use http_body_util::BodyExt;
     use tower::ServiceExt;
-    let request = http::Request::builder().uri(uri).header("accept", accept).body(axum::body::Body::empty()).unwrap();
+    let request =
+        http::Request::builder().uri(uri).header("accept", accept).body(axum::body::Body::empty()).unwrap();
     let response = api().router().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();

@@ -63,7 +63,10 @@ fn z5_everything_else_is_a_path(#[case] method: &str, #[case] uri: &str, #[case]
 #[case("/apis/g/v/rs/a/proxy/x/y", Some("x/y"))]
 #[case("/apis/g/v/rs/a/proxy/x/", Some("x/"))]
 #[case("/apis/g/v/namespaces/n/rs/a/proxy/services/a%20b", Some("services/a%20b"))]
-fn z3_the_path_below_a_subresource_is_kept_raw_and_is_no_attribute(#[case] uri: &str, #[case] rest: Option<&str>) {
+fn z3_the_path_below_a_subresource_is_kept_raw_and_is_no_attribute(
+    #[case] uri: &str,
+    #[case] rest: Option<&str>,
+) {
     let info = info("GET", uri);
     assert_eq!(info.rest.as_deref(), rest);
     assert_eq!((info.subresource.as_deref(), info.name.as_deref()), (Some("proxy"), Some("a")));

@@ -64,7 +64,10 @@ impl SubAccess for Authorizer {
     fn check<'a>(&'a self, user: &'a User, attributes: &'a Attributes) -> BoxFuture<'a, Result<(), Status>> {
         Box::pin(async move {
             let decision = Self::check(self, user, attributes).await.map_err(|error| {
-                tracing::error!(error = &error as &dyn std::error::Error, "failed to authorize a second time");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "failed to authorize a second time"
+                );
                 Status::internal("access could not be reviewed")
             })?;
             forbidden::unless_allowed(user, attributes, &decision).map_err(|status| *status)

@@ -8,7 +8,10 @@ use futures::future::BoxFuture;
 use http::Request;
 use jiff::Timestamp;
 
-use super::{Call, Computed, Connectable, Creatable, CreatableSubresource, Given, Page, Readable, ReadableSubresource, Wanted};
+use super::{
+    Call, Computed, Connectable, Creatable, CreatableSubresource, Given, Page, Readable, ReadableSubresource,
+    Wanted,
+};
 use crate::{
     encoded::{self, Encoded},
     list::ListRequest,
@@ -56,7 +59,11 @@ pub(crate) struct Typed<H> {
 }
 
 impl<H> Typed<H> {
-    fn encoded<K: Kind>(&self, objects: &[K], selectable: &[&'static str]) -> Result<(u64, Vec<Encoded>), Status> {
+    fn encoded<K: Kind>(
+        &self,
+        objects: &[K],
+        selectable: &[&'static str],
+    ) -> Result<(u64, Vec<Encoded>), Status> {
         let version = self.clock.stamp(Timestamp::now());
         let encoded = |object| Encoded::of(object, selectable, version);
         let items = objects.iter().map(encoded).collect::<Result<_, _>>().map_err(|error| broken(&error))?;

@@ -122,7 +122,9 @@ fn tokens(text: &str) -> Vec<Token> {
             space if space.is_ascii_whitespace() => continue,
             first => {
                 let mut word = String::from(first);
-                while let Some(more) = chars.next_if(|next| !",()><=!".contains(*next) && !next.is_ascii_whitespace()) {
+                while let Some(more) =
+                    chars.next_if(|next| !",()><=!".contains(*next) && !next.is_ascii_whitespace())
+                {
                     word.push(more);
                 }
                 Token::Word(word)
@@ -233,7 +235,9 @@ fn is_name(text: &str) -> bool {
 }
 
 fn is_domain(text: &str) -> bool {
-    let is_label = |label: &str| is_name(label) && !label.contains(|char: char| char.is_ascii_uppercase() || char == '_');
+    let is_label = |label: &str| {
+        is_name(label) && !label.contains(|char: char| char.is_ascii_uppercase() || char == '_')
+    };
     text.len() <= 253 && text.split('.').all(is_label)
 }
 
@@ -294,7 +298,8 @@ mod tests {
     #[test]
     fn z4_comparisons_are_dropped_never_guessed() {
         let selector: LabelSelector = "app in (a,b),!old,n>1".parse().unwrap();
-        let shown: Vec<_> = selector.requirements().into_iter().map(|shown| (shown.key, shown.operator)).collect();
+        let shown: Vec<_> =
+            selector.requirements().into_iter().map(|shown| (shown.key, shown.operator)).collect();
         assert_eq!(shown, [("app".to_owned(), Operator::In), ("old".to_owned(), Operator::DoesNotExist)]);
     }
 }

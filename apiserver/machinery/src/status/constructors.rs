@@ -25,7 +25,12 @@ impl Named<'_> {
 
     fn details(&self) -> Details {
         let Self { group, resource, name } = *self;
-        Details { name: name.to_owned(), group: group.to_owned(), kind: resource.to_owned(), ..Details::default() }
+        Details {
+            name: name.to_owned(),
+            group: group.to_owned(),
+            kind: resource.to_owned(),
+            ..Details::default()
+        }
     }
 }
 
@@ -99,8 +104,10 @@ impl Status {
 
     /// 415: the body is in a form that is not read here.
     pub fn unsupported_media_type(offered: &[&str]) -> Self {
-        let message =
-            format!("the body of the request was in an unknown format - accepted media types include: {}", offered.join(", "));
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {}",
+            offered.join(", ")
+        );
         Self::new(Reason::UnsupportedMediaType, message)
     }
 

@@ -33,7 +33,14 @@ impl Feed {
 
     pub(crate) fn over(log: Log, clock: Arc<Clock>, selectable: &'static [&'static str]) -> Self {
         let bell = watch::Sender::new(0);
-        Self { clock, selectable, publishing: Mutex::default(), log: Mutex::new(log), warning: Mutex::default(), bell }
+        Self {
+            clock,
+            selectable,
+            publishing: Mutex::default(),
+            log: Mutex::new(log),
+            warning: Mutex::default(),
+            bell,
+        }
     }
 
     pub(crate) fn log(&self) -> MutexGuard<'_, Log> {

@@ -20,7 +20,8 @@ fn version(feed: &Feed) -> u64 {
 
 fn changes_after(feed: &Feed, version: u64) -> Vec<(Option<String>, Option<String>)> {
     let log = feed.log();
-    let name = |object: &Option<Arc<crate::encoded::Encoded>>| object.as_ref().map(|object| object.name.to_string());
+    let name =
+        |object: &Option<Arc<crate::encoded::Encoded>>| object.as_ref().map(|object| object.name.to_string());
     let changes = log.read(log.after(version).unwrap(), usize::MAX).unwrap();
     changes.iter().map(|change| (name(&change.before), name(&change.after))).collect()
 }
@@ -28,9 +29,11 @@ fn changes_after(feed: &Feed, version: u64) -> Vec<(Option<String>, Option<Strin
 #[test]
 fn w3_only_what_changed_is_a_change() {
     let feed = feed(16);
-    feed.publish(vec![book("s", "a", "x", 1), book("s", "b", "x", 1), book("s", "c", "x", 1)], now()).unwrap();
+    feed.publish(vec![book("s", "a", "x", 1), book("s", "b", "x", 1), book("s", "c", "x", 1)], now())
+        .unwrap();
     let start = version(&feed);
-    feed.publish(vec![book("s", "d", "x", 1), book("s", "c", "y", 1), book("s", "b", "x", 1)], now()).unwrap();
+    feed.publish(vec![book("s", "d", "x", 1), book("s", "c", "y", 1), book("s", "b", "x", 1)], now())
+        .unwrap();
     let name = |name: &str| Some(name.to_owned());
     assert_eq!(changes_after(&feed, start), [(name("a"), None), (name("c"), name("c")), (None, name("d"))]);
     let state = feed.state().unwrap();
@@ -61,7 +64,10 @@ fn w3_the_time_of_looking_is_shown_without_being_an_event() {
     let state = feed.state().unwrap();
     assert_eq!((state.version, changes_after(&feed, start).len()), (start, 0));
     let json = String::from_utf8(state.items[0].json().to_vec()).unwrap();
-    assert!(json.contains("observedAt") && json.contains(&format!("\"resourceVersion\":\"{start}\"")), "{json}");
+    assert!(
+        json.contains("observedAt") && json.contains(&format!("\"resourceVersion\":\"{start}\"")),
+        "{json}"
+    );
 }
 
 #[test]
@@ -142,7 +148,8 @@ impl Client {
         self.replica = replica;
         let feed = &replicas[replica].feed;
         let log = feed.log();
-        let known = if feed.clock.is_own(self.version) { log.after(self.version) } else { Err(Unknown::Expired) };
+        let known =
+            if feed.clock.is_own(self.version) { log.after(self.version) } else { Err(Unknown::Expired) };
         self.position = match (known, log.state()) {
             (Ok(position), _) => Some(position),
             (Err(_), Some(state)) => {

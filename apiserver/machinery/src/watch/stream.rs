@@ -1,12 +1,6 @@
 //! The body of a watch.
 
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::unfold};
@@ -15,7 +9,7 @@ use tokio::{
     time::{Instant, Sleep, sleep, sleep_until},
 };
 
-use super::{error_line, too_old};
+use super::{Counter, error_line, too_old};
 use crate::{
     encoded::Encoded,
     list::{Reading, Stored},
@@ -25,7 +19,7 @@ use crate::{
 };
 
 /// Bookmarks come this often (W7).
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// So many changes or objects are taken at a time.
 const BATCH: usize = 128;
 
@@ -52,6 +46,8 @@ pub(super) struct Watching {
     feed: Arc<Feed>,
     bell: watch::Receiver<u64>,
     reading: Reading,
+    counter: Counter,
+    begun: Instant,
     /// Objects of the first state that were not sent yet.
     initial: Option<Initial>,
     position: u64,
@@ -71,7 +67,7 @@ struct Initial {
 }
 
 impl Watching {
-    pub(super) fn new(stored: &Stored, reading: Reading, begin: Begin) -> Self {
+    pub(super) fn new(stored: &Stored, (reading, counter): (Reading, Counter), begin: Begin) -> Self {
         let (initial, position) = match begin {
             Begin::State { state, position, marked } => (Some(Initial { state, next: 0, marked }), position),
             Begin::After { position } => (None, position),
@@ -80,6 +76,8 @@ impl Watching {
             feed: Arc::clone(&stored.feed),
             bell: stored.feed.bell(),
             reading,
+            counter,
+            begun: Instant::now(),
             initial,
             position,
             version: 0,
@@ -104,12 +102,14 @@ impl Watching {
     }
 
     pub(super) fn into_stream(self) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-        unfold(self, |mut watching| async move { watching.next().await.map(|line| (Ok(line), watching)) }).fuse()
+        unfold(self, |mut watching| async move { watching.next().await.map(|line| (Ok(line), watching)) })
+            .fuse()
     }
 
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(line) = self.ready.pop_front() {
+                self.counter.sent(&line);
                 return Some(line);
             }
             if self.ended {
@@ -165,6 +165,9 @@ impl Watching {
             return;
         }
         self.version = state.version;
+        if marked {
+            self.counter.listed(self.begun.elapsed());
+        }
         if marked && self.reading.options.bookmarks {
             self.ready.push_back(self.bookmarked(true));
         }

@@ -118,7 +118,7 @@ impl Events {
     /// The next event; nothing if the watch ends or is silent for the moment.
     async fn next(&mut self) -> Option<Value> {
         let line = tokio::time::timeout(Duration::from_millis(50), self.body.next()).await.ok()??.unwrap();
-        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "W1: one event, one line");
+        assert_eq!(line.split(|byte| *byte == b'\n').count(), 2, "W1: one event, one line");
         Some(serde_json::from_slice(&line).unwrap())
     }
 
@@ -133,7 +133,9 @@ impl Events {
     }
 
     async fn has_ended(&mut self) -> bool {
-        tokio::time::timeout(Duration::from_millis(50), self.body.next()).await.is_ok_and(|next| next.is_none())
+        tokio::time::timeout(Duration::from_millis(50), self.body.next())
+            .await
+            .is_ok_and(|next| next.is_none())
     }
 }
 
@@ -192,7 +194,10 @@ async fn w9_the_end_of_the_initial_events_is_marked() {
     let (_, _, mark) = (events.next().await, events.next().await, events.next().await.unwrap());
     let version = shelf.version().to_string();
     let metadata = json!({"resourceVersion": version, "annotations": {"k8s.io/initial-events-end": "true"}});
-    assert_eq!(mark, json!({"type": "BOOKMARK", "object": {"kind": "Book", "apiVersion": "demo.example/v1", "metadata": metadata}}));
+    assert_eq!(
+        mark,
+        json!({"type": "BOOKMARK", "object": {"kind": "Book", "apiVersion": "demo.example/v1", "metadata": metadata}})
+    );
     shelf.put(vec![]);
     assert_eq!(events.told().await, ["DELETED z", "DELETED a"], "and it goes on");
 }
@@ -262,7 +267,10 @@ async fn w12_tables_have_their_head_once() {
 async fn r6_metadata_alone_can_be_watched() {
     let metadata = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
     let event = Shelf::new().watch_as("", metadata, Draining::never()).await.next().await.unwrap();
-    assert_eq!((&event["object"]["kind"], event["object"].get("spec")), (&json!("PartialObjectMetadata"), None));
+    assert_eq!(
+        (&event["object"]["kind"], event["object"].get("spec")),
+        (&json!("PartialObjectMetadata"), None)
+    );
 }
 
 #[tokio::test]

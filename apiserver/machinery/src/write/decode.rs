@@ -119,7 +119,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
-            let value = entries.next_value_seed(Seed { path: path.as_str().into(), duplicates: &mut *self.duplicates })?;
+            let value = entries
+                .next_value_seed(Seed { path: path.as_str().into(), duplicates: &mut *self.duplicates })?;
             if map.insert(key, value).is_some() && !self.duplicates.contains(&path) {
                 self.duplicates.push(path);
             }

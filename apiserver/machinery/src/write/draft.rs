@@ -45,7 +45,8 @@ impl Draft {
         check_type::<K>(&mut value)?;
         let mut complaints: Vec<String> =
             duplicates.into_iter().map(|path| format!("duplicate field {path:?}")).collect();
-        let unknown = |path: serde_ignored::Path<'_>| complaints.push(format!("unknown field {:?}", printed(&path)));
+        let unknown =
+            |path: serde_ignored::Path<'_>| complaints.push(format!("unknown field {:?}", printed(&path)));
         let mut object: K = serde_ignored::deserialize(value, unknown).map_err(cannot_be::<K>)?;
         complain::<K>(&complaints, call, options)?;
         settle(object.metadata_mut(), K::GVK.kind, (call, target))?;
@@ -63,21 +64,26 @@ fn printed(path: &serde_ignored::Path<'_>) -> String {
             parent if parent.is_empty() => key.clone(),
             parent => format!("{parent}.{key}"),
         },
-        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => printed(parent),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            printed(parent)
+        }
     }
 }
 
 /// The body may say what it is; then it must be what the path says.
 fn check_type<K: Kind>(value: &mut Value) -> Result<(), Status> {
-    let Some(map) = value.as_object_mut() else { return Err(Status::bad_request("the body is not an object")) };
+    let Some(map) = value.as_object_mut() else {
+        return Err(Status::bad_request("the body is not an object"));
+    };
     map.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new()));
     for (key, expected) in [("apiVersion", K::GVK.api_version()), ("kind", K::GVK.kind.to_owned())] {
         match map.remove(key) {
             None | Some(Value::Null) => {}
             Some(Value::String(given)) if given == expected => {}
             Some(given) => {
-                let message =
-                    format!("the {key} in the data ({given}) does not match the expected {key} ({expected:?})");
+                let message = format!(
+                    "the {key} in the data ({given}) does not match the expected {key} ({expected:?})"
+                );
                 return Err(Status::bad_request(message));
             }
         }
@@ -96,7 +102,9 @@ fn complain<K: Kind>(complaints: &[String], call: &Call, options: &CreateOptions
             Err(cannot_be::<K>(format!("strict decoding error: {}", complaints.join(", "))))
         }
         FieldValidation::Warn => {
-            complaints.iter().for_each(|complaint| call.warnings.add(complaint.clone()));
+            for complaint in complaints {
+                call.warnings.add(complaint.clone());
+            }
             Ok(())
         }
         FieldValidation::Strict | FieldValidation::Ignore => Ok(()),
@@ -151,7 +159,9 @@ fn settle_name(metadata: &mut ObjectMeta, kind: &str, group: &str) -> Result<(),
     let prefix = metadata.generate_name.as_deref().filter(|prefix| !prefix.is_empty());
     let name = match (given, prefix) {
         (Some(name), _) => name,
-        (None, Some(prefix)) => format!("{}{}", &prefix[..prefix.floor_char_boundary(LONGEST_PREFIX)], suffix()),
+        (None, Some(prefix)) => {
+            format!("{}{}", &prefix[..prefix.floor_char_boundary(LONGEST_PREFIX)], suffix())
+        }
         (None, None) => {
             let error = FieldError::required("metadata.name", "name or generateName is required");
             return Err(Status::invalid(group, kind, "", &[error]));
@@ -160,7 +170,12 @@ fn settle_name(metadata: &mut ObjectMeta, kind: &str, group: &str) -> Result<(),
     if !is_subdomain(&name) {
         let detail = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
                       and must start and end with an alphanumeric character";
-        return Err(Status::invalid(group, kind, &name, &[FieldError::invalid("metadata.name", &name, detail)]));
+        return Err(Status::invalid(
+            group,
+            kind,
+            &name,
+            &[FieldError::invalid("metadata.name", &name, detail)],
+        ));
     }
     metadata.name = Some(name);
     Ok(())
@@ -185,7 +200,8 @@ fn suffix() -> String {
 
 fn is_subdomain(name: &str) -> bool {
     let is_label = |label: &str| {
-        let inner = label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let inner =
+            label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         inner && !label.is_empty() && !label.starts_with('-') && !label.ends_with('-')
     };
     name.len() <= 253 && name.split('.').all(is_label)

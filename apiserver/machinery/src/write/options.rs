@@ -36,11 +36,14 @@ impl CreateOptions {
         let dry_runs: Vec<&str> = query.all("dryRun").filter(|value| !value.is_empty()).collect();
         let manager = query.first("fieldManager");
         let validation = query.first("fieldValidation");
-        let errors: Vec<FieldError> =
-            [dry_run_error(&dry_runs), manager.and_then(manager_error), validation.and_then(validation_error)]
-                .into_iter()
-                .flatten()
-                .collect();
+        let errors: Vec<FieldError> = [
+            dry_run_error(&dry_runs),
+            manager.and_then(manager_error),
+            validation.and_then(validation_error),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         if !errors.is_empty() {
             return Err(Status::invalid("meta.k8s.io", "CreateOptions", "", &errors));
         }
@@ -68,7 +71,8 @@ fn manager_error(manager: &str) -> Option<FieldError> {
         return Some(FieldError::invalid("fieldManager", manager, "must be no more than 128 characters"));
     }
     let unprintable = manager.chars().any(char::is_control);
-    unprintable.then(|| FieldError::invalid("fieldManager", manager, "should only contain printable characters"))
+    unprintable
+        .then(|| FieldError::invalid("fieldManager", manager, "should only contain printable characters"))
 }
 
 fn validation_error(validation: &str) -> Option<FieldError> {

@@ -25,7 +25,10 @@ async fn s2_who_has_it_is_told_so(#[case] uri: &str, #[case] accept: &str) {
     let first = get(&api, uri, accept).await;
     let tag = first.headers["etag"].to_str().unwrap().to_owned();
     assert!(tag.len() == 130 && tag.trim_matches('"').bytes().all(|byte| byte.is_ascii_hexdigit()), "{tag}");
-    assert_eq!((&first.headers["vary"], &first.headers["cache-control"]), (&"Accept".parse().unwrap(), &"public".parse().unwrap()));
+    assert_eq!(
+        (&first.headers["vary"], &first.headers["cache-control"]),
+        (&"Accept".parse().unwrap(), &"public".parse().unwrap())
+    );
     let again = ask(&api, "GET", uri, &[("accept", accept), ("if-none-match", &tag)], Body::empty()).await;
     assert_eq!((again.code, again.text.as_str()), (304, ""));
 }
@@ -34,7 +37,11 @@ async fn s2_who_has_it_is_told_so(#[case] uri: &str, #[case] accept: &str) {
 async fn s12_each_replica_says_the_same() {
     let (one, other) = (api(&stocked()), api(&books(Err(Status::unavailable("down")))));
     for uri in ["/apis", "/apis/demo.example/v1", "/openapi/v2", "/openapi/v3"] {
-        assert_eq!(get(&one, uri, "").await.headers["etag"], get(&other, uri, "").await.headers["etag"], "{uri}");
+        assert_eq!(
+            get(&one, uri, "").await.headers["etag"],
+            get(&other, uri, "").await.headers["etag"],
+            "{uri}"
+        );
     }
 }
 

@@ -6,11 +6,19 @@ use rstest::rstest;
 #[case::r2("list-table", BOOKS, TABLE)]
 #[case::r2_v1beta1("list-table-v1beta1", BOOKS, "application/json;as=Table;v=v1beta1;g=meta.k8s.io")]
 #[case::r4_none("list-table-none", "/apis/demo.example/v1/namespaces/shop/books?includeObject=None", TABLE)]
-#[case::r4_object("list-table-object", "/apis/demo.example/v1/namespaces/attic/books?includeObject=Object", TABLE)]
+#[case::r4_object(
+    "list-table-object",
+    "/apis/demo.example/v1/namespaces/attic/books?includeObject=Object",
+    TABLE
+)]
 #[case::r6("list-metadata", BOOKS, "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")]
 #[case::r7("get", "/apis/demo.example/v1/namespaces/shop/books/b1", "application/json")]
 #[case::r2("get-table", "/apis/demo.example/v1/namespaces/shop/books/b1", TABLE)]
-#[case::r6("get-metadata", "/apis/demo.example/v1/namespaces/shop/books/b1", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")]
+#[case::r6(
+    "get-metadata",
+    "/apis/demo.example/v1/namespaces/shop/books/b1",
+    "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+)]
 #[case::e2("get-none", "/apis/demo.example/v1/namespaces/shop/books/b9", TABLE)]
 #[case::r18("subresource", "/apis/demo.example/v1/namespaces/shop/books/b1/copies", "application/json")]
 #[case::r18("subresource-table", "/apis/demo.example/v1/namespaces/shop/books/b1/copies", TABLE)]
@@ -25,7 +33,9 @@ async fn shapes(#[case] name: &str, #[case] uri: &str, #[case] accept: &str) {
 
 async fn names(api: &Api, uri: &str) -> Vec<String> {
     let json = get(api, uri, "").await.json();
-    let name = |item: &Value| format!("{}/{}", item["metadata"]["namespace"], item["metadata"]["name"]).replace('"', "");
+    let name = |item: &Value| {
+        format!("{}/{}", item["metadata"]["namespace"], item["metadata"]["name"]).replace('"', "")
+    };
     json["items"].as_array().unwrap_or_else(|| panic!("{json}")).iter().map(name).collect()
 }
 
@@ -58,7 +68,10 @@ async fn selections(#[case] uri: &str, #[case] expected: &[&str]) {
 #[tokio::test]
 async fn refusals(#[case] method: &str, #[case] uri: &str, #[case] code: u16) {
     let seen = ask(&api(&stocked()), method, uri, &[("accept", TABLE)], Body::empty()).await;
-    assert_eq!((seen.code, &seen.json()["kind"], &seen.json()["code"]), (code, &json!("Status"), &json!(code)));
+    assert_eq!(
+        (seen.code, &seen.json()["kind"], &seen.json()["code"]),
+        (code, &json!("Status"), &json!(code))
+    );
 }
 
 #[rstest]
@@ -95,7 +108,10 @@ async fn r12_e6_an_expired_token_comes_with_a_new_one() {
     let expired = get(&api, &format!("/apis/demo.example/v1/books?limit=1&continue={token}"), "").await;
     assert_eq!((expired.code, &expired.json()["reason"]), (410, &json!("Expired")));
     let token = expired.json()["metadata"]["continue"].as_str().unwrap().to_owned();
-    assert_eq!(names(&api, &format!("/apis/demo.example/v1/books?limit=5&continue={token}")).await, ["zoo/b9"]);
+    assert_eq!(
+        names(&api, &format!("/apis/demo.example/v1/books?limit=5&continue={token}")).await,
+        ["zoo/b9"]
+    );
 }
 
 #[tokio::test]
@@ -103,7 +119,10 @@ async fn d4_e10_what_was_last_seen_is_shown_with_a_warning() {
     let mut stock = stocked();
     stock.look = Err(Status::unavailable("no answer from prod"));
     let seen = get(&api(&stock), BOOKS, "").await;
-    assert_eq!((seen.code, seen.warnings()), (200, vec![r#"299 - "what is shown may be out of date: no answer from prod""#]));
+    assert_eq!(
+        (seen.code, seen.warnings()),
+        (200, vec![r#"299 - "what is shown may be out of date: no answer from prod""#])
+    );
     let cached = get(&api(&stock), &format!("{BOOKS}?resourceVersion=0"), "").await;
     assert_eq!((cached.code, cached.warnings()), (200, vec![]));
 }
@@ -131,13 +150,17 @@ async fn r11_partial_results_are_said_to_be_partial() {
 async fn r13_versions() {
     let stock = stocked();
     let api = api(&stock);
-    let version: u64 = get(&api, BOOKS, "").await.json()["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+    let version: u64 =
+        get(&api, BOOKS, "").await.json()["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
     let code = async |query: String| get(&api, &format!("{BOOKS}?{query}"), "").await.code;
     assert_eq!(code(format!("resourceVersion={version}")).await, 200);
     assert_eq!(code(format!("resourceVersion={version}&resourceVersionMatch=Exact")).await, 200);
     assert_eq!(code(format!("resourceVersion={}&resourceVersionMatch=Exact", version - 4096)).await, 410);
     let ahead = get(&api, &format!("{BOOKS}?resourceVersion={}", version + (1 << 40)), "").await;
-    assert_eq!((ahead.code, &ahead.json()["details"]["causes"][0]["reason"]), (504, &json!("ResourceVersionTooLarge")));
+    assert_eq!(
+        (ahead.code, &ahead.json()["details"]["causes"][0]["reason"]),
+        (504, &json!("ResourceVersionTooLarge"))
+    );
 }
 
 #[tokio::test]
@@ -155,7 +178,11 @@ async fn w4_r13_another_replicas_version_is_passed_after_a_fresh_look() {
 #[tokio::test]
 async fn r15_curl_gets_lines() {
     let seen = ask(&api(&stocked()), "GET", BOOKS, &[("user-agent", "curl/8")], Body::empty()).await;
-    assert!(seen.text.starts_with("{\n  \"apiVersion\": \"demo.example/v1\",\n  \"kind\": \"BookList\","), "{}", seen.text);
+    assert!(
+        seen.text.starts_with("{\n  \"apiVersion\": \"demo.example/v1\",\n  \"kind\": \"BookList\","),
+        "{}",
+        seen.text
+    );
 }
 
 #[tokio::test]
@@ -176,7 +203,10 @@ async fn c13_a13_connections_get_the_path_below_and_no_identity() {
     let seen = ask(&api(&stocked()), "POST", &uri, &headers, Body::empty()).await;
     assert_eq!((seen.code, seen.text.as_str()), (200, "POST services/a%20b x-own"));
     assert_eq!(ask(&api(&stocked()), "DELETE", &uri, &[], Body::empty()).await.code, 405);
-    assert_eq!(ask(&api(&stocked()), "POST", &format!("{uri}&dryRun=All"), &[], Body::empty()).await.code, 400);
+    assert_eq!(
+        ask(&api(&stocked()), "POST", &format!("{uri}&dryRun=All"), &[], Body::empty()).await.code,
+        400
+    );
 }
 
 /// Allows what is no write.

@@ -17,7 +17,10 @@ async fn c2_the_object_comes_back_whole() {
     let stock = stocked();
     let seen = post(&api(&stock), BOOKS, &new_book()).await;
     let json = seen.json();
-    assert_eq!((seen.code, json["kind"].as_str(), json["apiVersion"].as_str()), (201, Some("Book"), Some("demo.example/v1")));
+    assert_eq!(
+        (seen.code, json["kind"].as_str(), json["apiVersion"].as_str()),
+        (201, Some("Book"), Some("demo.example/v1"))
+    );
     assert_eq!((&json["metadata"]["name"], &json["metadata"]["namespace"]), (&json!("n1"), &json!("shop")));
     assert!(json["metadata"]["uid"].as_str().unwrap().len() == 36);
     assert!(json["metadata"]["creationTimestamp"].as_str().unwrap().ends_with('Z'));
