@@ -94,8 +94,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         limits: serve::Limits::default(),
         grace: Grace::default(),
     };
-    server
-        .run(tokio::net::TcpListener::bind(address).await?, tokio_util::sync::CancellationToken::new())
-        .await;
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    server.run(listener, tokio_util::sync::CancellationToken::new()).await;
     Ok(())
 }
