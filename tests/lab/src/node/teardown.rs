@@ -80,6 +80,7 @@ pub async fn down(context: &Context) -> Result<()> {
     end_containers(record.as_ref()).await;
     site::daemon(&context.state, Component::Containerd).stop(patience(Component::Containerd)).await;
     end_strays(context).await;
+    remove_traces_of_shims(Path::new(RUN_DIRECTORY));
     step.now("mounts, links and packet rules");
     unmount_below(context.state.path())?;
     unmount_below(Path::new(RUN_DIRECTORY))?;
@@ -231,6 +232,25 @@ fn remove_links_to(directory: &Path, target: &Path) {
     }
 }
 
+/// What shims and runc keep at fixed places of the machine and leave when they are killed. containerd's own directory
+/// says which of it is ours.
+fn remove_traces_of_shims(run: &Path) {
+    let tasks = run.join("containerd/io.containerd.runtime.v2.task/k8s.io");
+    for task in fs::read_dir(tasks).into_iter().flatten().flatten() {
+        let _ = fs::remove_dir_all(Path::new("/run/containerd/runc/k8s.io").join(task.file_name()));
+        let started = fs::read(task.path().join("bootstrap.json")).unwrap_or_default();
+        if let Some(socket) = shim_socket(&started) {
+            let _ = fs::remove_file(socket);
+        }
+    }
+}
+
+/// The socket in what a shim said when it started.
+fn shim_socket(started: &[u8]) -> Option<PathBuf> {
+    let said: serde_json::Value = serde_json::from_slice(started).ok()?;
+    Some(PathBuf::from(said.get("address")?.as_str()?.strip_prefix("unix://")?))
+}
+
 /// What the network plugins remember of containers that have not been taken down one by one: a file for our network
 /// and one for the loopback of each.
 fn remove_network_results(directory: &Path) {
@@ -279,6 +299,13 @@ mod tests {
         remove_network_results(place.path());
         let left = all.map(|name| place.path().join(name).exists());
         assert_eq!(left, [false, false, true, true]);
+    }
+
+    #[test]
+    fn a_shim_says_where_its_socket_is() {
+        let said = br#"{"version":3,"address":"unix:///run/containerd/s/0a1b","protocol":"ttrpc"}"#;
+        assert_eq!(shim_socket(said), Some(PathBuf::from("/run/containerd/s/0a1b")));
+        assert_eq!(shim_socket(b"unix:///run/containerd/s/0a1b"), None);
     }
 
     #[test]
