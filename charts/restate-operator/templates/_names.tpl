@@ -18,3 +18,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "restate-operator.image" -}}
 {{- .image.repository }}:{{ .image.tag | default .root.Values.version | default .root.Chart.AppVersion }}
 {{- end }}
+
+{{- /* The Secret with the serving certificate. */}}
+{{- define "restate-operator.certificate" -}}
+{{- $suffix := eq .Values.aggregatedApi.certificate.mode "self" | ternary "certificate" "tls" }}
+{{- .Values.aggregatedApi.certificate.secretName | default (printf "%s-%s" (include "restate-operator.apiserver" .) $suffix) }}
+{{- end }}
