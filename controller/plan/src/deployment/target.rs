@@ -130,6 +130,17 @@ pub fn endpoint(name: &str, namespace: &str, dns_suffix: &str, service_path: Opt
     format!("http://{name}.{namespace}.svc.{dns_suffix}:{SERVICE_PORT}/{path}")
 }
 
+/// Whether `endpoint` can be the address of the version called `name`: said without parsing, as a Restate may have
+/// thousands of them.
+pub(super) fn may_be_at(endpoint: &str, name: &str) -> bool {
+    let bytes = endpoint.as_bytes();
+    let host = bytes.get(7..).filter(|_| bytes[..7].eq_ignore_ascii_case(b"http://"));
+    host.is_some_and(|host| {
+        host.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+            && host.get(name.len()) == Some(&b'.')
+    })
+}
+
 /// Host and port of an address, as text that can be compared: two spellings of one address are equal. Each version
 /// has a host of its own, so paths need not be compared.
 pub(super) fn origin(endpoint: &str) -> Option<String> {
@@ -145,6 +156,10 @@ pub(super) fn version_at(
     namespace: &str,
     dns_suffix: &str,
 ) -> Option<String> {
+    let start = endpoint.get(..7 + deployment.len())?;
+    if !start.get(7..)?.eq_ignore_ascii_case(deployment) {
+        return None;
+    }
     let origin = origin(endpoint)?;
     let (name, rest) = origin.split_once('.')?;
     let hash = name.strip_prefix(deployment)?.strip_prefix('-')?;

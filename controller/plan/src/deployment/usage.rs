@@ -76,12 +76,14 @@ impl<'a> Knowledge<'a> {
         version: &Version,
         dns_suffix: &str,
     ) -> Option<(&'a DeploymentId, &'a Registered)> {
-        let address = target::origin(&target::endpoint(&version.name, &version.namespace, dns_suffix, None))?;
-        let registry = &self.registry?.value;
-        registry
-            .deployments
+        let deployments = &self.registry?.value.deployments;
+        let mut near = deployments
             .iter()
-            .find(|(_, known)| target::origin(&known.endpoint).as_ref() == Some(&address))
+            .filter(|(_, known)| target::may_be_at(&known.endpoint, &version.name))
+            .peekable();
+        near.peek()?;
+        let address = target::origin(&target::endpoint(&version.name, &version.namespace, dns_suffix, None))?;
+        near.find(|(_, known)| target::origin(&known.endpoint).as_ref() == Some(&address))
     }
 
     /// What Restate has under this id.

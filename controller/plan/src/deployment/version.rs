@@ -16,6 +16,7 @@ use restate_model::DeploymentId;
 use serde::{Deserialize, Serialize};
 
 use super::hash::TemplateHash;
+use super::target::SERVICE_PORT;
 use super::{metadata, validate};
 use crate::step::Version as Carrier;
 use crate::{ObjectRef, Uid};
@@ -108,9 +109,10 @@ impl Version {
         if !metadata::is_controlled_by(meta, owner) {
             return None;
         }
-        let spec = set.spec.clone().unwrap_or_default();
-        let status = set.status.clone().unwrap_or_default();
-        let pods = spec.template.and_then(|template| template.spec).unwrap_or_default();
+        let spec = set.spec.as_ref()?;
+        let status = set.status.as_ref();
+        let pods = spec.template.as_ref().and_then(|template| template.spec.as_ref());
+        let containers = pods.into_iter().flat_map(|pods| &pods.containers);
         let read = |key| metadata::annotation(meta, key);
         Some(Self {
             name: meta.name.clone()?,
@@ -128,13 +130,13 @@ impl Version {
             abandoned: read(ABANDON) == Some("true"),
             labelled_latest: metadata::label(meta, label::LATEST).map(str::to_owned),
             desired: spec.replicas.unwrap_or(1),
-            replicas: status.replicas,
-            ready: status.ready_replicas.unwrap_or(0),
-            available: status.available_replicas.unwrap_or(0),
+            replicas: status.map_or(0, |status| status.replicas),
+            ready: status.and_then(|status| status.ready_replicas).unwrap_or(0),
+            available: status.and_then(|status| status.available_replicas).unwrap_or(0),
             min_ready_seconds: spec.min_ready_seconds.unwrap_or(0),
-            port: validate::port(&pods),
-            selector: spec.selector.match_labels.unwrap_or_default(),
-            images: pods.containers.iter().filter_map(|container| container.image.clone()).collect(),
+            port: pods.map_or(SERVICE_PORT, validate::port),
+            selector: spec.selector.match_labels.clone().unwrap_or_default(),
+            images: containers.filter_map(|container| container.image.clone()).collect(),
         })
     }
 
