@@ -10,6 +10,7 @@
 //!
 //! Facts, seen on 1.7.12: an attempt in flight has `last_attempt_deployment_id` from its start on, pinned or not;
 //! completed invocations keep their pin, so the status decides; a query before partitions are placed is a 500.
+//! 1.6.1 wants each expression of a projection named.
 //!
 //! `sys_invocation_status` is the authority. The tables of virtual queues are not asked: `features.vqueues` of
 //! `/version` is about what is being written, not about what every partition has migrated.
@@ -39,7 +40,9 @@ const UNFINISHED: &str = "SELECT 'work' AS kind, COALESCE(s.pinned_deployment_id
         COUNT(*) AS count \
     FROM sys_invocation_status s LEFT JOIN sys_invocation_state a ON a.id = s.id \
     WHERE s.status <> 'completed' GROUP BY 1, 2, 3, 4, 5 \
-    UNION ALL SELECT 'deployment', id, '', '', '', 0 FROM sys_deployment";
+    UNION ALL SELECT 'deployment' AS kind, id AS deployment, '' AS service, '' AS handler, '' AS status, \
+        0 AS count \
+    FROM sys_deployment";
 
 #[derive(Deserialize)]
 struct Attempts {
