@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail};
 use super::{
     Component, Node, addons, base_images, configuration, kubeconfig,
     launch::{launch, ports},
-    network, pki,
+    network, owner, pki,
     record::{self, Found, Record},
     site::{RUN_DIRECTORY, Site},
     teardown,
@@ -41,7 +41,9 @@ pub(super) async fn up(context: &Context, tools: &Tools) -> Result<Node> {
         );
     }
     debian::ensure(context).await.context("the machine lacks packages that the node needs")?;
+    owner::make_room(context).await?;
     let record = settle(context, tools).await?;
+    owner::sign(context)?;
     let site = site(context, &record)?;
     let step = context.progress.step("starting the node");
     prepare(context, &site).await?;

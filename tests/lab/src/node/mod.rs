@@ -16,6 +16,7 @@ mod kubeconfig;
 pub mod kwok;
 mod launch;
 mod network;
+mod owner;
 mod packet_rules;
 mod pki;
 mod record;

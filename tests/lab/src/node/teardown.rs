@@ -13,12 +13,13 @@ use procfs::process::Process;
 use rustix::{mount::UnmountFlags, process::Signal};
 
 use super::{
-    Component, Node, network,
+    Component, Node, network, owner,
     record::Record,
     site::{self, RUN_DIRECTORY},
 };
 use crate::{
     Context, Result,
+    claim::Claim,
     process::{Identity, all_running},
 };
 
@@ -65,11 +66,23 @@ pub(super) fn patience(component: Component) -> Duration {
     }
 }
 
-/// Takes down whatever is there of a lab.
+/// Takes down whatever is there of a lab, whoever started it.
 pub async fn down(context: &Context) -> Result<()> {
+    if let Some(foreign) = owner::foreign(context) {
+        let _claim = Claim::take(&foreign, "cargo lab down").await?;
+        take_down(&foreign).await?;
+    }
+    take_down(context).await
+}
+
+/// Takes down whatever is there of this lab.
+pub(super) async fn take_down(context: &Context) -> Result<()> {
     if !is_there(context) {
         context.progress.say("no lab is there");
         return Ok(());
+    }
+    if !rustix::process::geteuid().is_root() {
+        anyhow::bail!("a lab is taken down by root, as it was started");
     }
     let step = context.progress.step("taking the node down");
     let record = Record::read(&context.state);
