@@ -51,7 +51,7 @@ pub(crate) async fn run(args: Args, config: kube::Config, stop: CancellationToke
     };
     let stores = watches::open(&watching, &wakers);
     let notices = Notices::new(client.clone(), args.place.operator_pod_name.clone());
-    let telling = waiting::tell(readiness, notices.clone(), waiting::own_pod(&args.place, &namespace));
+    let telling = waiting::tell(readiness.clone(), notices.clone(), waiting::own_pod(&args.place, &namespace));
     let telling = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(telling));
 
     let candidacy = candidacy(&args, &namespace);
@@ -68,7 +68,8 @@ pub(crate) async fn run(args: Args, config: kube::Config, stop: CancellationToke
     };
     let operator = Arc::new(operator(&args, &namespace, &candidacy.identity));
     let context = Context { client, stores, restates, executor, metrics, operator };
-    let acting = Acting { context, wakers, lease, marks: marks(&args.place, &namespace), stop: stop.clone() };
+    let marks = marks(&args.place, &namespace);
+    let acting = Acting { context, wakers, lease, marks, readiness, stop: stop.clone() };
     tokio::select! {
         () = acting.run() => {}
         ended = health => ended.context("health checks ended")?.context("health checks cannot be served")?,
@@ -83,6 +84,7 @@ struct Acting {
     wakers: Arc<Wakers>,
     lease: Lease,
     marks: Marks,
+    readiness: Readiness,
     stop: CancellationToken,
 }
 
@@ -109,7 +111,7 @@ impl Acting {
         loop {
             self.lease.gained().await;
             predecessor::gone(&self.context.client, &self.marks).await;
-            self.context.stores.filled().await;
+            self.readiness.complete().await;
             if self.lease.is_held() {
                 return;
             }

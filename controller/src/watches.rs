@@ -44,11 +44,6 @@ macro_rules! stores {
         }
 
         impl Stores {
-            /// Waits until each of them has been filled once.
-            pub(crate) async fn filled(&self) {
-                $(drop(self.$field.reader().wait_until_ready().await);)+
-            }
-
             /// Takes over an object that the API server has just answered with, where its kind is kept.
             pub(crate) fn absorb(&self, object: DynamicObject) {
                 let Some(types) = &object.types else { return };
@@ -138,18 +133,13 @@ where
         cache: cache.clone(),
         wakers: wakers.clone(),
         metrics: watching.metrics.clone(),
+        filled: (watching.readiness.clone(), awaited),
     };
-    let (readiness, stop) = (watching.readiness.clone(), watching.stop.clone());
-    let filled = cache.reader();
+    let stop = watching.stop.clone();
     watching.tasks.spawn(async move {
         tokio::select! {
             () = feed.run() => {}
             () = stop.cancelled() => {}
-        }
-    });
-    watching.tasks.spawn(async move {
-        if filled.wait_until_ready().await.is_ok() {
-            readiness.arrived(&awaited);
         }
     });
 }

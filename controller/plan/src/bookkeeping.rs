@@ -12,7 +12,9 @@ const KEYS: [&str; 6] = [
     "objectset.rio.cattle.io/hash",
 ];
 
-const DOMAINS: [&str; 9] = [
+const DOMAINS: [&str; 10] = [
+    // Our own: what is noted on an object is about that object.
+    "restate.dev",
     "applyset.kubernetes.io",
     "argocd.argoproj.io",
     "meta.helm.sh",
@@ -48,6 +50,8 @@ mod tests {
     #[case("argocd.argoproj.io/sync-wave", true)]
     #[case("kustomize.toolkit.fluxcd.io/name", true)]
     #[case("meta.helm.sh/release-name", true)]
+    #[case("restate.dev/provisioning-claim", true)]
+    #[case("allow.restate.dev/demo", false)]
     #[case("team", false)]
     #[case("example.com/scrape", false)]
     #[case("prometheus.io/scrape", false)]

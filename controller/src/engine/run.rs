@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use super::pace::Pace;
 use super::{Context, Error, Kind, observed, reconcile};
@@ -48,10 +47,7 @@ pub(crate) async fn run<K: Kind>(context: Context, store: Store<K>, queue: &Queu
 async fn pass<K: Kind>(object: Arc<K>, shared: Arc<Shared<K>>) -> Result<Action, Error> {
     let context = &shared.context;
     let reference = ObjectRef::from_obj(object.as_ref());
-    let controller: &'static str = K::CONTROLLER.into();
-    let span = tracing::info_span!("pass", controller, object = %reference);
-    let pass = reconcile(object, context).instrument(span);
-    let pass = observed(&context.metrics, K::CONTROLLER, pass).await?;
+    let pass = observed(&context.metrics, K::CONTROLLER, reconcile(object, context)).await?;
     Ok(Action::requeue(shared.pace.after(&reference, &pass, Timestamp::now())))
 }
 

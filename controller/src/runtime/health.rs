@@ -3,39 +3,42 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::get};
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metrics;
 
 /// What the process still waits for before it is ready.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Readiness(Arc<Mutex<BTreeSet<String>>>);
+pub(crate) struct Readiness(Arc<watch::Sender<BTreeSet<String>>>);
 
 impl Readiness {
     /// Not ready until [`Readiness::arrived`] is told of `what`.
     pub(crate) fn awaits(&self, what: &str) {
-        self.set().insert(what.to_owned());
+        self.0.send_if_modified(|pending| pending.insert(what.to_owned()));
     }
 
     /// `what` is there.
     pub(crate) fn arrived(&self, what: &str) {
-        self.set().remove(what);
+        self.0.send_if_modified(|pending| pending.remove(what));
     }
 
     /// What is still awaited.
     pub(crate) fn pending(&self) -> Vec<String> {
-        self.set().iter().cloned().collect()
+        self.0.borrow().iter().cloned().collect()
     }
 
-    fn set(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until nothing is awaited any more.
+    pub(crate) async fn complete(&self) {
+        // The sender is ours: it cannot be gone.
+        drop(self.0.subscribe().wait_for(BTreeSet::is_empty).await);
     }
 }
 

@@ -1,21 +1,22 @@
 //! One watch, for as long as the process runs: it is taken up again after every failure, also when its kind does
 //! not exist yet or was taken away for a while.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::ExponentialBuilder;
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
-use kube::runtime::watcher::{self, Event, ExponentialBackoff};
-use kube::runtime::{WatchStreamExt, watcher as watch};
+use kube::runtime::watcher::{self as watch, Event, watcher};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::{Cache, Concerns, Kept, Wakers};
+use crate::runtime::health::Readiness;
 use crate::runtime::metrics::Metrics;
 
 /// The pause after the first failure of a watch.
@@ -30,6 +31,8 @@ pub(super) struct Feed<K: Resource<DynamicType = ()> + Clone + Debug + 'static> 
     pub(super) cache: Arc<Cache<K>>,
     pub(super) wakers: Arc<Wakers>,
     pub(super) metrics: Arc<Metrics>,
+    /// Where to say that the store is filled, and by what name.
+    pub(super) filled: (Readiness, String),
 }
 
 impl<K> Feed<K>
@@ -38,31 +41,39 @@ where
 {
     /// Runs until it is dropped.
     pub(super) async fn run(self) {
-        let pauses = ExponentialBuilder::default()
-            .with_min_delay(SHORTEST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .with_jitter()
-            .without_max_times();
         let config = watch::Config::default().labels(&self.selector);
-        let events = watch(self.api.clone(), config).backoff(ExponentialBackoff::from(pauses));
-        let mut events = pin!(events);
-        let mut undecodable = std::collections::HashSet::new();
+        let mut events = pin!(watcher(self.api.clone(), config));
+        let mut undecodable = HashSet::new();
+        let mut pauses = pauses();
         while let Some(event) = events.next().await {
             match event {
-                Ok(event) => self.take(event, &mut undecodable),
-                Err(error) => self.failed(&error),
+                Ok(event) => {
+                    // The beginning of a list is no success yet.
+                    if !matches!(event, Event::Init) {
+                        pauses = self::pauses();
+                    }
+                    self.take(event, &mut undecodable);
+                }
+                Err(error) => {
+                    self.failed(&error);
+                    tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+                }
             }
         }
     }
 
-    fn take(&self, event: Event<DeserializeGuard<K>>, undecodable: &mut std::collections::HashSet<String>) {
+    fn take(&self, event: Event<DeserializeGuard<K>>, undecodable: &mut HashSet<String>) {
         if matches!(event, Event::Init) {
             undecodable.clear();
         }
         let Some(event) = self.decoded(event, undecodable) else { return };
         self.metrics.undecodable(kind::<K>(), undecodable.len());
+        let complete = matches!(event, Event::InitDone);
         for change in self.cache.take(event) {
             self.wakers.wake(&change);
+        }
+        if complete {
+            self.filled.0.arrived(&self.filled.1);
         }
     }
 
@@ -70,7 +81,7 @@ where
     fn decoded(
         &self,
         event: Event<DeserializeGuard<K>>,
-        undecodable: &mut std::collections::HashSet<String>,
+        undecodable: &mut HashSet<String>,
     ) -> Option<Event<K>> {
         let (guard, wrap): (_, fn(K) -> Event<K>) = match event {
             Event::Init => return Some(Event::Init),
@@ -93,10 +104,26 @@ where
         }
     }
 
-    fn failed(&self, error: &watcher::Error) {
+    fn failed(&self, error: &watch::Error) {
         self.metrics.watch_failed(kind::<K>());
-        tracing::warn!(kind = kind::<K>(), error = chain(error), "the watch failed and is taken up again");
+        if is_absent(error) {
+            tracing::info!(kind = kind::<K>(), "the kind does not exist yet");
+        } else {
+            tracing::warn!(kind = kind::<K>(), %error, "the watch failed and is taken up again");
+        }
     }
+}
+
+fn pauses() -> ExponentialBackoff {
+    let growing = ExponentialBuilder::default().with_min_delay(SHORTEST_PAUSE).with_max_delay(LONGEST_PAUSE);
+    growing.with_jitter().without_max_times().build()
+}
+
+fn is_absent(error: &watch::Error) -> bool {
+    let (watch::Error::InitialListFailed(error) | watch::Error::WatchStartFailed(error)) = error else {
+        return false;
+    };
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 fn kind<K: Resource<DynamicType = ()>>() -> &'static str {
@@ -105,17 +132,4 @@ fn kind<K: Resource<DynamicType = ()>>() -> &'static str {
         std::borrow::Cow::Borrowed(kind) => kind,
         std::borrow::Cow::Owned(_) => "Other",
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
