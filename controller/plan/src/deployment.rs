@@ -42,6 +42,10 @@ pub use validate::{Autoscaling, DeletionTerms, Error, Held, Spec, Template, Vali
 pub use version::{ABANDON, DEREGISTERING, REJECTED, Rejection, Stamp, Version};
 
 #[cfg(test)]
+mod adoption;
+#[cfg(test)]
+mod builders;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod scenarios;

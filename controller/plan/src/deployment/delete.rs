@@ -164,7 +164,7 @@ fn pending(survey: &Survey<'_>, doomed: &[Doomed<'_>]) -> Pending {
     let (Some(usage), Some(asked_at)) = (knowledge.usage, knowledge.asked_at().filter(fresh)) else {
         return Pending::Unknown {
             reason: Reason::RestateUnreachable,
-            why: "Restate has not answered yet".to_owned(),
+            why: SILENCE.to_owned(),
         };
     };
     let mut work = Vec::new();

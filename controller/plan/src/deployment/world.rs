@@ -515,9 +515,13 @@ impl World {
                 return Ok(pass);
             }
             self.run_pods();
+            if !decision.plan.steps.is_empty() {
+                idle = 0;
+                continue;
+            }
             let next = self.decide();
             let stable = self.object.status.as_ref() == Some(&next.status) && next.plan.steps.is_empty();
-            if decision.plan.steps.is_empty() && stable {
+            if stable {
                 match &next.plan.outcome {
                     crate::Outcome::Waiting { look_again: crate::LookAgain::At(at), .. } => self.now = *at,
                     // A new answer may change that; the second one does not.
