@@ -20,6 +20,7 @@ mod owner;
 mod packet_rules;
 mod pki;
 mod record;
+mod remains;
 mod site;
 mod status;
 mod teardown;

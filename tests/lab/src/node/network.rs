@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use anyhow::Context as _;
 
 use super::{
-    packet_rules::{self, Rules},
+    packet_rules::{self, Chains, Rules},
     site::{ADDRESS, BRIDGE, SERVICE_RANGE, Site},
 };
 use crate::{Context, Result, process::Invocation, tools::debian::find};
@@ -59,15 +59,16 @@ pub(super) fn settings() -> BTreeMap<String, String> {
     SETTINGS.iter().filter_map(|(setting, _)| Some(((*setting).to_owned(), read(setting)?))).collect()
 }
 
-/// Takes away bridge, pods' links and packet rules, and puts the kernel settings back.
-pub(super) async fn remove(context: &Context, before: &BTreeMap<String, String>) -> Result<()> {
+/// Takes away bridge, pods' links and packet rules, and puts the kernel settings back. With `others`, another node
+/// runs here: the chains that its components share with ours by name stay.
+pub(super) async fn remove(context: &Context, before: &BTreeMap<String, String>, others: bool) -> Result<()> {
     for pod_link in links_of_pods() {
         let _ = system("ip", &["link", "delete", &pod_link]).run().await;
     }
     if exists() {
         system("ip", &["link", "delete", BRIDGE]).run().await?;
     }
-    packet_rules::remove().await?;
+    packet_rules::remove(if others { Chains::OfTheLab } else { Chains::OfAnyNode }).await?;
     for (setting, value) in before {
         if let Err(error) = set(setting, value) {
             context.progress.say(format_args!("{error:#}"));

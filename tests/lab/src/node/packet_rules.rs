@@ -17,6 +17,15 @@ const OURS: &str = "RESTATE-LAB";
 /// Chains of the node's components, which they leave behind.
 const OF_COMPONENTS: [&str; 2] = ["KUBE-", "CNI-"];
 
+/// Which chains are to go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Chains {
+    /// Only those that the lab made itself.
+    OfTheLab,
+    /// Also those that its components made; another node's would have the same names.
+    OfAnyNode,
+}
+
 /// The rules of one lab.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Rules {
@@ -82,12 +91,12 @@ pub(super) async fn install(rules: &Rules) -> Result<()> {
 }
 
 /// Removes the lab's rules and those that the node's components left behind, of both address families.
-pub(super) async fn remove() -> Result<()> {
+pub(super) async fn remove(chains: Chains) -> Result<()> {
     for family in ["iptables", "ip6tables"] {
         let save = format!("{family}-save");
         // A machine without IPv6 has nothing of it to remove.
         let Ok(saved) = command(&save).text().await else { continue };
-        let removal = removal(&saved);
+        let removal = removal(&saved, chains);
         if !removal.is_empty() {
             restore(family, &removal).await?;
         }
@@ -104,12 +113,15 @@ fn command(program: &str) -> Invocation {
     Invocation::new(program, find(program).unwrap_or_else(|| program.into()))
 }
 
-fn is_ours(chain: &str) -> bool {
-    chain.starts_with(OURS) || OF_COMPONENTS.iter().any(|prefix| chain.starts_with(prefix))
+impl Chains {
+    fn have(self, chain: &str) -> bool {
+        let of_components = || OF_COMPONENTS.iter().any(|prefix| chain.starts_with(prefix));
+        chain.starts_with(OURS) || (self == Self::OfAnyNode && of_components())
+    }
 }
 
-/// The text that takes away every chain of ours and every jump to one.
-fn removal(saved: &str) -> String {
+/// The text that takes away every one of these chains and every jump to one.
+fn removal(saved: &str, chains: Chains) -> String {
     let mut text = String::new();
     let (mut flushes, mut deletions) = (Vec::new(), Vec::new());
     let mut table = "";
@@ -118,12 +130,12 @@ fn removal(saved: &str) -> String {
             Some(("*", name)) => table = name,
             Some((":", chain)) => {
                 let name = chain.split(' ').next().unwrap_or_default();
-                if is_ours(name) {
+                if chains.have(name) {
                     flushes.push(format!("-F {name}\n"));
                     deletions.push(format!("-X {name}\n"));
                 }
             }
-            Some(("-", rule)) if jumps_to_ours(rule) => flushes.push(format!("-D {}\n", &rule[2..])),
+            Some(("-", rule)) if jumps_to(chains, rule) => flushes.push(format!("-D {}\n", &rule[2..])),
             Some(_) | None => {
                 if line == "COMMIT" && !flushes.is_empty() {
                     let body: String = flushes.drain(..).chain(deletions.drain(..)).collect();
@@ -136,11 +148,13 @@ fn removal(saved: &str) -> String {
     text
 }
 
-/// Is this rule (without its first dash) in a chain of somebody else, with one of ours as its target?
-fn jumps_to_ours(rule: &str) -> bool {
+/// Is this rule (without its first dash) in a chain of somebody else, with one of these as its target?
+fn jumps_to(chains: Chains, rule: &str) -> bool {
     let words: Vec<&str> = rule.split(' ').collect();
     let target = words.windows(2).find(|pair| matches!(pair[0], "-j" | "-g")).map(|pair| pair[1]);
-    words.first() == Some(&"A") && !is_ours(words.get(1).unwrap_or(&"")) && target.is_some_and(is_ours)
+    words.first() == Some(&"A")
+        && !chains.have(words.get(1).unwrap_or(&""))
+        && target.is_some_and(|target| chains.have(target))
 }
 
 #[cfg(test)]
@@ -181,7 +195,7 @@ COMMIT
 -A POSTROUTING -j RESTATE-LAB-LEAVING
 COMMIT
 ";
-        insta::assert_snapshot!(removal(saved), @r#"
+        insta::assert_snapshot!(removal(saved, Chains::OfAnyNode), @r#"
         *nat
         -F KUBE-SERVICES
         -D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
@@ -197,6 +211,13 @@ COMMIT
 
     #[test]
     fn what_was_removed_needs_no_removal() {
-        assert_eq!(removal("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"), "");
+        assert_eq!(removal("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n", Chains::OfAnyNode), "");
+    }
+
+    #[test]
+    fn another_node_keeps_its_chains() {
+        let saved = "*nat\n:KUBE-SERVICES - [0:0]\n-A PREROUTING -j KUBE-SERVICES\nCOMMIT\n";
+        assert_eq!(removal(saved, Chains::OfTheLab), "");
+        assert!(removal(saved, Chains::OfAnyNode).contains("-X KUBE-SERVICES"));
     }
 }
