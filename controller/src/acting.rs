@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::args::{Args, Place, Platform};
-use crate::engine::{self, Context};
+use crate::engine::{self, Context, Said};
 use crate::execute::{Executor, Notices};
 use crate::restates::Restates;
 use crate::runtime::health::{self, Readiness};
@@ -34,8 +34,13 @@ const FAREWELL: Duration = Duration::from_secs(25);
 /// Image that joins bundles of certificate authorities, unless another is named: it has a shell and a bundle.
 const CA_IMAGE: &str = "alpine:3.21";
 
+/// How the API server knows us.
+const USER_AGENT: &str = concat!("restate-operator/", env!("CARGO_PKG_VERSION"));
+
 /// Runs until `stop`.
-pub(crate) async fn run(args: Args, config: kube::Config, stop: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Args, mut config: kube::Config, stop: CancellationToken) -> anyhow::Result<()> {
+    // Patches that name no field manager are known by the program's name.
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
     let (metrics, readiness, tasks) = (Arc::new(Metrics::default()), Readiness::default(), TaskTracker::new());
     let health = health::serve(args.report.metrics_address, readiness.clone(), metrics.clone(), stop.clone());
     let health = tasks.spawn(health);
@@ -67,7 +72,8 @@ pub(crate) async fn run(args: Args, config: kube::Config, stop: CancellationToke
         metrics: metrics.clone(),
     };
     let operator = Arc::new(operator(&args, &namespace, &candidacy.identity));
-    let context = Context { client, stores, restates, executor, metrics, operator };
+    let said = Said::default();
+    let context = Context { client, stores, restates, executor, said, metrics, operator };
     let marks = marks(&args.place, &namespace);
     let acting = Acting { context, wakers, lease, marks, readiness, stop: stop.clone() };
     tokio::select! {

@@ -14,6 +14,7 @@ mod run;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use restate_plan::{ObjectRef, Outcome};
@@ -21,6 +22,7 @@ use restate_plan::{ObjectRef, Outcome};
 pub(crate) use context::Context;
 pub(crate) use kind::{Decision, Finalizer, Kind};
 pub(crate) use observe::observed;
+pub(crate) use publish::Said;
 pub(crate) use run::run;
 
 use crate::execute;
@@ -90,6 +92,8 @@ pub(crate) struct Pass {
     pub(crate) outcome: Outcome,
     /// Whether it changed anything: then the next pass comes at once.
     pub(crate) acted: bool,
+    /// When the status may be written that was held back.
+    pub(crate) unsaid: Option<Duration>,
 }
 
 /// One pass over one object.
@@ -106,18 +110,18 @@ pub(crate) async fn reconcile<K: Kind>(object: Arc<K>, context: &Context) -> Res
     let mut done = context.executor.run(&decision.plan.steps, &subject).await;
     if let Some((registration, rejection)) = done.rejected.take() {
         record(object.as_ref(), &registration, &rejection, context, &subject).await?;
-        return Ok(Pass { outcome: decision.plan.outcome, acted: true });
+        return Ok(Pass { outcome: decision.plan.outcome, acted: true, unsaid: None });
     }
     let failed = done.failed.take().map(Error::from);
     let published = publish::publish(&object, decision.status, failed.as_ref(), context).await;
-    match (failed, published) {
+    let unsaid = match (failed, published) {
         (Some(error), _) | (None, Err(error)) => return Err(error),
-        (None, Ok(())) => {}
-    }
+        (None, Ok(unsaid)) => unsaid,
+    };
     if decision.finalizer == Finalizer::Release {
         finalize::change(&object, context).await?;
     }
-    Ok(Pass { outcome: decision.plan.outcome, acted: done.acted > 0 })
+    Ok(Pass { outcome: decision.plan.outcome, acted: done.acted > 0, unsaid })
 }
 
 /// A refusal is written down where the next plan finds it, and said.

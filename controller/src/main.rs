@@ -15,6 +15,8 @@ mod execute;
 mod kinds;
 mod restates;
 mod runtime;
+#[cfg(test)]
+mod testing;
 mod uninstall;
 mod watches;
 

@@ -44,7 +44,8 @@ where
 /// Short digest of anything that serialises.
 pub fn digest<T: Serialize>(value: &T) -> String {
     let text = serde_json::to_vec(value).unwrap_or_default();
-    Sha256::digest(&text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let start = Sha256::digest(&text).iter().take(8).fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
+    format!("{start:016x}")
 }
 
 fn covers(observed: &Value, wanted: &Value) -> bool {

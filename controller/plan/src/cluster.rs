@@ -26,7 +26,9 @@ mod trusted_ca;
 mod validate;
 
 pub use plan::{deletion, plan};
-pub use provisioning::{CLAIM, Claimed, Numbers, Provisioning, asks_nodes, claim_and_provision, decide, on_request};
+pub use provisioning::{
+    CLAIM, Claimed, Numbers, Provisioning, asks_nodes, claim_and_provision, decide, on_request,
+};
 pub use seen::{Children, Node, NodeIdentity, Operator, Peer, Seen};
 pub use services::{ADMIN_PORT, INGRESS_PORT, NODE_PORT};
 pub use signing::provider_class_ref;

@@ -42,12 +42,4 @@ pub use validate::{Autoscaling, DeletionTerms, Error, Held, Spec, Template, Vali
 pub use version::{ABANDON, DEREGISTERING, REJECTED, Rejection, Stamp, Version};
 
 #[cfg(test)]
-mod adoption;
-#[cfg(test)]
-mod builders;
-#[cfg(test)]
-mod properties;
-#[cfg(test)]
-mod scenarios;
-#[cfg(test)]
-mod world;
+mod tests;

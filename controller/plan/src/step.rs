@@ -73,7 +73,7 @@ pub enum Step {
     },
     /// Register a version with Restate and record the id at once on the object that carries it.
     Register(Registration),
-    /// Remove a version from Restate; then clear the record.
+    /// Remove a version from Restate. Nothing is recorded: the plan says what is written before and after.
     Deregister(Deregistration),
     /// Claim the right to provision by a compare-and-swap on the stored `RestateCluster`.
     Claim(Claim),
@@ -91,9 +91,8 @@ impl Step {
     /// retried blindly.
     pub fn is_irreversible(&self) -> bool {
         match self {
-            Self::Deregister(_) | Self::Provision(_) => true,
+            Self::Deregister(_) | Self::Provision(_) | Self::Delete { .. } => true,
             Self::Scale { replicas, .. } => *replicas == 0,
-            Self::Delete { .. } => true,
             Self::Apply(..)
             | Self::Create(_)
             | Self::Annotate { .. }

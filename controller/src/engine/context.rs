@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kube::Client;
 use restate_plan::cluster::Operator;
 
+use super::publish::Said;
 use crate::execute::Executor;
 use crate::restates::Restates;
 use crate::runtime::metrics::Metrics;
@@ -22,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) restates: Arc<Restates>,
     /// Who performs steps.
     pub(crate) executor: Executor,
+    /// When which status was written.
+    pub(crate) said: Said,
     /// Where to count.
     pub(crate) metrics: Arc<Metrics>,
     /// Who we are and where we run.

@@ -53,7 +53,7 @@ mod tests {
         let metrics = Arc::new(Metrics::default());
         let pass = observed(&metrics, Controller::Cluster, std::future::pending());
         assert!(tokio::time::timeout(std::time::Duration::from_millis(1), pass).await.is_err());
-        let settled = async { Ok(Pass { outcome: Outcome::Settled, acted: false }) };
+        let settled = async { Ok(Pass { outcome: Outcome::Settled, acted: false, unsaid: None }) };
         observed(&metrics, Controller::Cluster, settled).await.unwrap();
         let text = metrics.text().unwrap();
         for ended in ["abandoned", "settled"] {

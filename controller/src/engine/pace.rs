@@ -53,7 +53,8 @@ impl<K: Eq + Hash + Clone> Pace<K> {
             return next(&self.acts, key, growing);
         }
         lock(&self.acts).remove(key);
-        planned(&pass.outcome, now)
+        let planned = planned(&pass.outcome, now);
+        pass.unsaid.map_or(planned, |unsaid| unsaid.min(planned))
     }
 
     /// The object is gone.
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     fn settled(acted: bool) -> Pass {
-        Pass { outcome: Outcome::Settled, acted }
+        Pass { outcome: Outcome::Settled, acted, unsaid: None }
     }
 
     #[test]
@@ -130,7 +131,7 @@ mod tests {
     #[case::change(LookAgain::OnChange, 900_000)]
     fn a_plan_says_when(#[case] look_again: LookAgain, #[case] millis: u64) {
         let now = Timestamp::constant(10, 0);
-        let pass = Pass { outcome: Outcome::Waiting { on: "X", look_again }, acted: false };
+        let pass = Pass { outcome: Outcome::Waiting { on: "X", look_again }, acted: false, unsaid: None };
         assert_eq!(Pace::default().after(&"a", &pass, now), Duration::from_millis(millis));
     }
 }

@@ -1,9 +1,11 @@
 //! The status, written only where it says something else than the stored one. Only the difference is sent.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
+use moka::sync::Cache;
 use restate_crd::condition::{ConditionStatus, ConditionType, Reason, Verdict};
 use restate_plan::{Manager, ObjectRef};
 use serde_json::{Map, Value, json};
@@ -11,21 +13,30 @@ use serde_json::{Map, Value, json};
 use super::{Context, Error, Kind};
 use crate::execute::{self, API_DEADLINE};
 
-/// Writes the status, if it is another one.
+/// The pause between two writes of a status that say nothing that anybody waits for.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Writes the status, if it is another one. Where that has to wait a moment, says for how long.
 pub(super) async fn publish<K: Kind>(
     object: &Arc<K>,
     status: K::Status,
     failed: Option<&Error>,
     context: &Context,
-) -> Result<(), Error> {
+) -> Result<Option<Duration>, Error> {
     let mut status = status;
     if let Some(error) = failed.filter(|error| !error.is_quiet()) {
         confess::<K>(object, &mut status, error, context);
     }
-    if object.status().cloned().unwrap_or_default() == status || !context.executor.lease.is_held() {
-        return Ok(());
+    let stored = object.status().cloned().unwrap_or_default();
+    if stored == status || !context.executor.lease.is_held() {
+        return Ok(None);
     }
-    let Some(difference) = difference(&text(&object.status()), &text(&status)) else { return Ok(()) };
+    if !is_news::<K>(stored, status.clone())
+        && let Some(rest) = context.said.rest(object.meta().uid.as_deref().unwrap_or_default())
+    {
+        return Ok(Some(rest));
+    }
+    let Some(difference) = difference(&text(&object.status()), &text(&status)) else { return Ok(None) };
     let manager: &'static str = Manager::Status.into();
     let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
     let patch = json!({"metadata": {"uid": object.uid()}, "status": difference});
@@ -39,8 +50,39 @@ pub(super) async fn publish<K: Kind>(
         Err(_) => return Err(Error::Publish(execute::Error::Slow { verb: "patch", object: reference })),
     };
     context.metrics.status_written(K::CONTROLLER);
+    context.said.now(object.meta().uid.clone().unwrap_or_default());
     K::keep(&context.stores, written);
-    Ok(())
+    Ok(None)
+}
+
+/// Whether it has to be said at once: whether the object is ready is what people and tools wait for.
+fn is_news<K: Kind>(mut stored: K::Status, mut wanted: K::Status) -> bool {
+    let verdict = |status: &mut K::Status| {
+        let of = |kind| K::conditions(status).get(kind).map(|condition| condition.status.clone());
+        [ConditionType::Ready, ConditionType::Stalled].map(of)
+    };
+    verdict(&mut stored) != verdict(&mut wanted)
+}
+
+/// When each object's status was written last: what changes many times within a moment is written once.
+#[derive(Clone, Debug)]
+pub(crate) struct Said(Cache<String, Instant>);
+
+impl Default for Said {
+    fn default() -> Self {
+        Self(Cache::builder().time_to_live(PAUSE).build())
+    }
+}
+
+impl Said {
+    fn now(&self, uid: String) {
+        self.0.insert(uid, Instant::now());
+    }
+
+    /// How long the object's next status has to wait.
+    fn rest(&self, uid: &str) -> Option<Duration> {
+        PAUSE.checked_sub(self.0.get(uid)?.elapsed())
+    }
 }
 
 /// Says that the pass failed, in the place where people look: the one thing that the engine adds to a status.

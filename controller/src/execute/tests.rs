@@ -1,0 +1,276 @@
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference, ServiceAccount};
+use kube::core::ObjectMeta;
+use restate_model::DeploymentId;
+use restate_plan::{
+    Claim, Deregistration, EventKind, Manager, Note, Object, ObjectRef, Proof, Propagation, Registration, Step, Uid,
+    Version,
+};
+use rstest::rstest;
+use serde_json::json;
+
+use super::*;
+use crate::testing::{Kubernetes, Restate, executor};
+
+const LONG: Duration = Duration::from_secs(60);
+const SET: &str = "/apis/apps/v1/namespaces/shop/replicasets/greeter-1";
+
+fn set() -> (ObjectRef, Uid) {
+    (ObjectRef::of::<ReplicaSet>(Some("shop"), "greeter-1"), Uid("u1".to_owned()))
+}
+
+fn scale(replicas: i32) -> Step {
+    let (object, uid) = set();
+    Step::Scale { object, uid, replicas }
+}
+
+fn delete() -> Step {
+    let (object, uid) = set();
+    Step::Delete { object, uid, propagation: Propagation::Background }
+}
+
+fn account() -> Object {
+    let metadata = ObjectMeta {
+        name: Some("restate".to_owned()),
+        namespace: Some("prod".to_owned()),
+        ..ObjectMeta::default()
+    };
+    ServiceAccount { metadata, ..ServiceAccount::default() }.into()
+}
+
+fn annotate() -> Step {
+    let (object, uid) = set();
+    let annotations = [("a", Some("1")), ("b", None)];
+    let annotations = annotations.map(|(key, value)| (key.to_owned(), value.map(str::to_owned))).into();
+    Step::Annotate { object, uid, annotations }
+}
+
+fn registration(admin: restate_plan::Admin) -> Registration {
+    let (object, uid) = set();
+    Registration {
+        admin,
+        uri: "http://greeter-1.shop:9080/".to_owned(),
+        force: false,
+        breaking: false,
+        http11: true,
+        version: Version { object, uid },
+    }
+}
+
+fn deregistration(admin: restate_plan::Admin) -> Step {
+    let (object, uid) = set();
+    Step::Deregister(Deregistration {
+        admin,
+        deployment: DeploymentId::from("dp_1"),
+        version: Version { object, uid },
+        proof: Proof::Idle { asked_at: jiff::Timestamp::UNIX_EPOCH },
+    })
+}
+
+async fn run(executor: &Executor, steps: &[Step]) -> Done {
+    executor.run(steps, &ObjectReference::default()).await
+}
+
+/// What the API server is sent for one step.
+async fn sent(step: Step) -> String {
+    let kubernetes = Kubernetes::default();
+    let done = run(&executor(&kubernetes, LONG), &[step]).await;
+    assert!(done.complete, "{done:?}");
+    kubernetes.asked().join("\n")
+}
+
+#[tokio::test]
+async fn an_apply_makes_the_fields_ours() {
+    insta::assert_snapshot!(sent(Step::Apply(Manager::Operator, Box::new(account()))).await, @r#"PATCH /api/v1/namespaces/prod/serviceaccounts/restate?&force=true&fieldManager=restate-operator apply-patch+yaml {"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"restate","namespace":"prod"}}"#);
+}
+
+#[tokio::test]
+async fn a_creation_takes_nothing_that_exists() {
+    insta::assert_snapshot!(sent(Step::Create(Box::new(account()))).await, @r#"POST /api/v1/namespaces/prod/serviceaccounts?&fieldManager=restate-operator json {"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"restate","namespace":"prod"}}"#);
+}
+
+#[tokio::test]
+async fn patches_name_the_object_that_was_seen() {
+    insta::assert_snapshot!(sent(annotate()).await, @r#"PATCH /apis/apps/v1/namespaces/shop/replicasets/greeter-1?&fieldManager=restate-operator merge-patch+json {"metadata":{"annotations":{"a":"1","b":null},"uid":"u1"}}"#);
+    insta::assert_snapshot!(sent(scale(0)).await, @r#"PATCH /apis/apps/v1/namespaces/shop/replicasets/greeter-1?&fieldManager=restate-operator merge-patch+json {"metadata":{"uid":"u1"},"spec":{"replicas":0}}"#);
+}
+
+#[tokio::test]
+async fn a_deletion_names_the_object_that_was_seen() {
+    insta::assert_snapshot!(sent(delete()).await, @r#"DELETE /apis/apps/v1/namespaces/shop/replicasets/greeter-1? json {"preconditions":{"uid":"u1"},"propagationPolicy":"Background"}"#);
+}
+
+#[tokio::test]
+async fn a_claim_compares_and_swaps() {
+    let claim = Claim {
+        cluster: "prod".to_owned(),
+        uid: Uid("u1".to_owned()),
+        resource_version: "42".to_owned(),
+        holder: "me".to_owned(),
+        at: jiff::Timestamp::UNIX_EPOCH,
+    };
+    insta::assert_snapshot!(sent(Step::Claim(claim)).await, @r#"PATCH /apis/restate.dev/v1/restateclusters/prod?&fieldManager=restate-operator merge-patch+json {"metadata":{"annotations":{"restate.dev/provisioning-claim":"1970-01-01T00:00:00Z me"},"resourceVersion":"42","uid":"u1"}}"#);
+}
+
+#[tokio::test]
+async fn what_was_written_is_known_at_once() {
+    let seen = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata":
+        {"name": "greeter-1", "namespace": "shop", "uid": "u1"}, "spec": {"replicas": 1, "selector": {}}});
+    let kubernetes = Kubernetes::default().with(SET, seen);
+    let executor = executor(&kubernetes, LONG);
+    run(&executor, &[scale(3)]).await;
+    let known = executor.stores.replica_sets.get(Some("shop"), "greeter-1").unwrap();
+    assert_eq!(known.spec.as_ref().unwrap().replicas, Some(3));
+}
+
+#[tokio::test]
+async fn a_taken_name_is_looked_at() {
+    let taken = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata":
+        {"name": "restate", "namespace": "prod", "uid": "other"}});
+    let refuse = |method: &http::Method, _: &str| {
+        if *method == http::Method::POST { Kubernetes::no(409, "already exists") } else { None }
+    };
+    let kubernetes =
+        Kubernetes::refusing(refuse).with("/api/v1/namespaces/prod/serviceaccounts/restate", taken);
+    let executor = executor(&kubernetes, LONG);
+    let done = run(&executor, &[Step::Create(Box::new(account()))]).await;
+    assert!(matches!(done.failed, Some(Error::Overtaken { .. })), "{done:?}");
+    let known = executor.stores.service_accounts.get(Some("prod"), "restate").unwrap();
+    assert_eq!(known.metadata.uid.as_deref(), Some("other"), "the next plan sees whose it is");
+}
+
+#[rstest]
+#[case::conflict(409, "x", true)]
+#[case::another_uid(422, "metadata.uid: Invalid value: field is immutable", true)]
+#[case::gone(404, "not found", true)]
+#[case::invalid(422, "spec.replicas: must not be negative", false)]
+#[case::forbidden(403, "no", false)]
+#[case::overload(429, "later", false)]
+#[tokio::test]
+async fn a_race_is_told_from_a_failure(#[case] code: u16, #[case] message: &'static str, #[case] race: bool) {
+    let kubernetes = Kubernetes::refusing(move |_, _| Kubernetes::no(code, message));
+    let done = tokio::time::timeout(LONG, run(&executor(&kubernetes, LONG), &[annotate()])).await.unwrap();
+    assert_eq!(done.failed.as_ref().is_some_and(Error::is_quiet), race, "{done:?}");
+    assert!(!done.complete);
+}
+
+#[tokio::test]
+async fn what_is_gone_already_was_to_be_deleted() {
+    let kubernetes = Kubernetes::refusing(|_, _| Kubernetes::no(404, "not found"));
+    assert!(run(&executor(&kubernetes, LONG), &[delete()]).await.complete);
+}
+
+#[tokio::test]
+async fn nothing_is_done_without_the_lease() {
+    let kubernetes = Kubernetes::default();
+    let done = run(&executor(&kubernetes, Duration::ZERO), &[annotate()]).await;
+    assert!(matches!(done.failed, Some(Error::Lease { .. })), "{done:?}");
+    assert_eq!(kubernetes.asked(), [""; 0]);
+}
+
+#[rstest]
+#[case::to_zero(scale(0))]
+#[case::deletion(delete())]
+#[case::beside(Step::Aside(Box::new(delete())))]
+#[tokio::test]
+async fn nothing_irreversible_is_begun_that_the_lease_might_not_outlive(#[case] step: Step) {
+    let kubernetes = Kubernetes::default();
+    let executor = executor(&kubernetes, Duration::from_secs(5));
+    let done = run(&executor, &[step]).await;
+    assert!(matches!(done.failed, Some(Error::Lease { .. })), "{done:?}");
+    assert!(run(&executor, &[scale(2)]).await.complete, "what can be taken back goes on");
+    assert_eq!(kubernetes.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_deregistration_needs_a_lease_that_outlives_it() {
+    let restate = Restate::answering(202, json!({})).await;
+    let kubernetes = Kubernetes::default();
+    let done = run(&executor(&kubernetes, Duration::from_secs(9)), &[deregistration(restate.admin())]).await;
+    assert!(matches!(done.failed, Some(Error::Lease { .. })), "{done:?}");
+    assert_eq!(restate.asked(), [""; 0]);
+    assert!(run(&executor(&kubernetes, LONG), &[deregistration(restate.admin())]).await.complete);
+    assert_eq!(restate.asked(), ["DELETE /deployments/dp_1?force=true"]);
+}
+
+#[rstest]
+#[case::unknown_to_restate(404, json!({"message": "deployment 'dp_1' not found"}), true)]
+#[case::a_proxy_says_404(404, json!("default backend"), false)]
+#[case::unavailable(503, json!({"message": "later"}), false)]
+#[tokio::test]
+async fn a_deregistration_is_sent_once(#[case] status: u16, #[case] body: serde_json::Value, #[case] done: bool) {
+    let restate = Restate::answering(status, body).await;
+    let executor = executor(&Kubernetes::default(), LONG);
+    assert_eq!(run(&executor, &[deregistration(restate.admin())]).await.complete, done);
+    assert_eq!(restate.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_failure_ends_the_pass_unless_it_is_beside_the_path() {
+    let refuse = |_: &http::Method, path: &str| {
+        if path.contains("replicasets") { Kubernetes::no(403, "no") } else { None }
+    };
+    let kubernetes = Kubernetes::refusing(refuse);
+    let last = || Step::Create(Box::new(ConfigMap { metadata: ObjectMeta { name: Some("last".to_owned()), namespace: Some("x".to_owned()), ..ObjectMeta::default() }, ..ConfigMap::default() }.into()));
+    let done = run(&executor(&kubernetes, LONG), &[annotate(), last()]).await;
+    assert!(done.failed.is_some() && done.acted == 0);
+    assert_eq!(kubernetes.asked().len(), 1);
+    let done = run(&executor(&kubernetes, LONG), &[Step::Aside(Box::new(annotate())), last()]).await;
+    assert!(done.failed.is_some() && done.acted == 1 && !done.complete, "{done:?}");
+    assert_eq!(kubernetes.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_registration_is_recorded_as_soon_as_restate_has_answered() {
+    let restate = Restate::answering(201, json!({"id": "dp_1", "services": []})).await;
+    let kubernetes = Kubernetes::default();
+    let before = jiff::Timestamp::now();
+    let steps = [Step::Register(registration(restate.admin())), annotate()];
+    let done = run(&executor(&kubernetes, LONG), &steps).await;
+    assert!(done.complete, "{done:?}");
+    insta::assert_snapshot!(restate.asked().join("\n"), @r#"POST /deployments {"uri":"http://greeter-1.shop:9080/","force":false,"breaking":false,"use_http_11":true}"#);
+    let object = kubernetes.object(SET);
+    let recorded = &object["metadata"]["annotations"];
+    assert_eq!(recorded["restate.dev/deployment-id"], "dp_1");
+    let at: jiff::Timestamp = recorded["restate.dev/registered-at"].as_str().unwrap().parse().unwrap();
+    assert!(at >= before);
+    assert_eq!(object["metadata"]["uid"], "u1");
+}
+
+#[tokio::test]
+async fn a_refusal_that_stays_is_told_from_one_that_may_pass() {
+    let body = |code: &str| json!({"message": "in its words", "restate_code": code});
+    let restate = Restate::answering(409, body("META0006")).await;
+    let executor = executor(&Kubernetes::default(), LONG);
+    let done = run(&executor, &[Step::Register(registration(restate.admin())), annotate()]).await;
+    let rejection = Rejection { code: "META0006".to_owned(), message: "in its words".to_owned() };
+    assert_eq!(done.rejected.map(|(_, rejection)| rejection), Some(rejection));
+    assert!(done.failed.is_none() && !done.complete && done.acted == 0);
+
+    let restate = Restate::answering(500, body("META0003")).await;
+    let done = run(&executor, &[Step::Register(registration(restate.admin()))]).await;
+    assert!(done.rejected.is_none());
+    let error = crate::engine::Error::from(done.failed.unwrap());
+    assert_eq!(error.category(), "Register");
+    assert_eq!(error.chain(), "failed to register http://greeter-1.shop:9080/: in its words");
+}
+
+#[tokio::test]
+async fn the_same_words_are_said_once() {
+    let events: std::sync::Arc<std::sync::Mutex<usize>> = std::sync::Arc::default();
+    let counted = events.clone();
+    let kubernetes = Kubernetes::refusing(move |_, path| {
+        *counted.lock().unwrap() += usize::from(path.contains("/events"));
+        None
+    });
+    let executor = executor(&kubernetes, LONG);
+    let note = |message: &str| {
+        Step::Note(Note { kind: EventKind::Normal, reason: "X", action: "Y", message: message.to_owned() })
+    };
+    let subject = ObjectReference { uid: Some("u".to_owned()), name: Some("x".to_owned()), ..Default::default() };
+    let done = executor.run(&[note("a"), note("a"), note("b"), note("a")], &subject).await;
+    assert_eq!((done.acted, done.complete), (0, true), "telling is no act");
+    assert_eq!(*events.lock().unwrap(), 2);
+}

@@ -27,6 +27,8 @@ pub(crate) struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
 pub(crate) struct Change<K> {
     /// As it is, or as it was last where it is gone.
     pub(crate) object: Arc<K>,
+    /// As it was before, where it was known and is still there.
+    pub(crate) before: Option<Arc<K>>,
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Default for Cache<K> {
@@ -84,7 +86,7 @@ impl<K: Resource<DynamicType = ()> + Clone + Kept> Cache<K> {
             Event::Apply(object) => self.changed(object).into_iter().collect(),
             Event::Delete(object) => {
                 self.write(&Event::Delete(object.clone()));
-                vec![Change { object: Arc::new(object) }]
+                vec![Change { object: Arc::new(object), before: None }]
             }
             Event::InitDone => self.replaced(),
             event @ (Event::Init | Event::InitApply(_)) => {
@@ -100,8 +102,8 @@ impl<K: Resource<DynamicType = ()> + Clone + Kept> Cache<K> {
             return None;
         }
         self.write(&Event::Apply(object.clone()));
-        let same = known.is_some_and(|known| is_same(known.as_ref(), &object));
-        (!same).then(|| Change { object: Arc::new(object) })
+        let same = known.as_ref().is_some_and(|known| is_same(known.as_ref(), &object));
+        (!same).then(|| Change { object: Arc::new(object), before: known })
     }
 
     fn replaced(&self) -> Vec<Change<K>> {
@@ -112,11 +114,11 @@ impl<K: Resource<DynamicType = ()> + Clone + Kept> Cache<K> {
         let mut gone = before.clone();
         for object in self.store.state() {
             let known = gone.remove(&ObjectRef::from_obj(object.as_ref()));
-            if !known.is_some_and(|known| is_same(known.as_ref(), object.as_ref())) {
-                changes.push(Change { object });
+            if !known.as_ref().is_some_and(|known| is_same(known.as_ref(), object.as_ref())) {
+                changes.push(Change { object, before: known });
             }
         }
-        changes.extend(gone.into_values().map(|object| Change { object }));
+        changes.extend(gone.into_values().map(|object| Change { object, before: None }));
         changes
     }
 

@@ -14,6 +14,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::controller::ReconcileRequest;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
+use restate_crd::condition::ConditionType;
 use restate_crd::{RestateCloudEnvironment, RestateCluster, RestateDeployment};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -66,7 +67,7 @@ impl Wakers {
 
     /// Wakes whom this change concerns.
     pub(super) fn wake<K: Concerns>(&self, change: &Change<K>) {
-        change.object.concerns(self);
+        change.object.concerns(change.before.as_deref(), self);
     }
 
     fn deployments_where(&self, wanted: impl Fn(&RestateDeployment) -> bool) {
@@ -98,21 +99,28 @@ impl Wakers {
 
 /// A kind whose changes concern somebody.
 pub(crate) trait Concerns: Sized {
-    /// Wakes them.
-    fn concerns(&self, wakers: &Wakers);
+    /// Wakes them. `before` is the object as it was, where it was known and is still there.
+    fn concerns(&self, before: Option<&Self>, wakers: &Wakers);
 }
 
 impl Concerns for RestateCluster {
-    fn concerns(&self, wakers: &Wakers) {
+    fn concerns(&self, before: Option<&Self>, wakers: &Wakers) {
         wakers.clusters.push(ObjectRef::from_obj(self));
+        // A deployment asks whether it exists, and may register once it serves.
+        if before.is_some_and(|before| serves(before) == serves(self)) {
+            return;
+        }
         let name = self.name_any();
-        // Whether it exists is all that a deployment asks.
         wakers.deployments_where(|object| object.spec.restate.register.cluster() == Some(&name));
     }
 }
 
+fn serves(cluster: &RestateCluster) -> bool {
+    cluster.status.as_ref().is_some_and(|status| status.conditions.holds(ConditionType::Ready))
+}
+
 impl Concerns for RestateDeployment {
-    fn concerns(&self, wakers: &Wakers) {
+    fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
         wakers.deployments.push(ObjectRef::from_obj(self));
         if let Some(cluster) = self.spec.restate.register.cluster() {
             let waits = |stores: &Stores| stores.clusters.get(None, cluster)?.metadata.deletion_timestamp.clone();
@@ -124,13 +132,13 @@ impl Concerns for RestateDeployment {
 }
 
 impl Concerns for RestateCloudEnvironment {
-    fn concerns(&self, wakers: &Wakers) {
+    fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
         wakers.environments.push(ObjectRef::from_obj(self));
     }
 }
 
 impl Concerns for Namespace {
-    fn concerns(&self, wakers: &Wakers) {
+    fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
         let name = self.name_any();
         wakers.cluster(&name);
         if self.metadata.deletion_timestamp.is_some() {
@@ -140,19 +148,19 @@ impl Concerns for Namespace {
 }
 
 impl Concerns for ReplicaSet {
-    fn concerns(&self, wakers: &Wakers) {
+    fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
         wakers.owning_deployment(self);
     }
 }
 
 impl Concerns for HorizontalPodAutoscaler {
-    fn concerns(&self, wakers: &Wakers) {
+    fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
         wakers.owning_deployment(self);
     }
 }
 
 impl Concerns for Service {
-    fn concerns(&self, wakers: &Wakers) {
+    fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
         wakers.owning_deployment(self);
         wakers.cluster(self.metadata.namespace.as_deref().unwrap_or_default());
         let (namespace, name) = (self.namespace(), self.name_any());
@@ -166,7 +174,7 @@ impl Concerns for Service {
 macro_rules! of_clusters {
     ($($kind:ident),+) => {
         $(impl Concerns for $kind {
-            fn concerns(&self, wakers: &Wakers) {
+            fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
                 wakers.cluster(self.metadata.namespace.as_deref().unwrap_or_default());
             }
         })+
@@ -224,8 +232,23 @@ mod tests {
     fn a_cluster_wakes_itself_and_who_registers_with_it() {
         let (wakers, _stores) = world();
         let (mut clusters, mut deployments) = (wakers.clusters.open(), wakers.deployments.open());
-        cluster("prod").concerns(&wakers);
+        cluster("prod").concerns(None, &wakers);
         assert_eq!((woken(&mut clusters), woken(&mut deployments)), (vec!["prod".into()], vec!["a".into(), "b".into()]));
+    }
+
+    #[test]
+    fn a_clusters_progress_wakes_deployments_only_when_it_begins_or_ceases_to_serve() {
+        let (wakers, _stores) = world();
+        let mut deployments = wakers.deployments.open();
+        let with = |ready: &str, message: &str| {
+            let conditions = json!([{"type": "Ready", "status": ready, "message": message}]);
+            let status = Some(serde_json::from_value(json!({"conditions": conditions})).unwrap());
+            RestateCluster { status, ..cluster("test") }
+        };
+        with("False", "b").concerns(Some(&with("False", "a")), &wakers);
+        assert!(woken(&mut deployments).is_empty());
+        with("True", "b").concerns(Some(&with("False", "a")), &wakers);
+        assert_eq!(woken(&mut deployments), ["c"]);
     }
 
     #[test]
@@ -238,7 +261,7 @@ mod tests {
                          "labels": {"restate.dev/owned-by": "a"}},
         }))
         .unwrap();
-        version.concerns(&wakers);
+        version.concerns(None, &wakers);
         assert_eq!((woken(&mut clusters), woken(&mut deployments)), (Vec::new(), vec!["a".into()]));
     }
 
@@ -249,7 +272,7 @@ mod tests {
         for namespace in ["prod", "kube-system"] {
             let set: StatefulSet =
                 serde_json::from_value(json!({"metadata": {"name": "restate", "namespace": namespace}})).unwrap();
-            set.concerns(&wakers);
+            set.concerns(None, &wakers);
         }
         assert_eq!((woken(&mut clusters), woken(&mut deployments)), (vec!["prod".into()], Vec::new()));
     }
@@ -258,19 +281,19 @@ mod tests {
     fn a_deletion_that_waits_for_its_users_looks_again_when_one_goes() {
         let (wakers, stores) = world();
         let mut clusters = wakers.clusters.open();
-        deployment("a", "prod").concerns(&wakers);
+        deployment("a", "prod").concerns(None, &wakers);
         assert!(woken(&mut clusters).is_empty());
         let mut going = cluster("prod");
         going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
         fill(&stores.clusters, vec![going]);
-        deployment("a", "prod").concerns(&wakers);
+        deployment("a", "prod").concerns(None, &wakers);
         assert_eq!(woken(&mut clusters), ["prod"]);
     }
 
     #[test]
     fn nobody_is_woken_while_nothing_acts() {
         let (wakers, _stores) = world();
-        cluster("prod").concerns(&wakers);
+        cluster("prod").concerns(None, &wakers);
         assert!(woken(&mut wakers.clusters.open()).is_empty());
     }
 }

@@ -56,7 +56,7 @@ fn deny_all(valid: &Valid) -> NetworkPolicy {
     policy(
         valid,
         NAMES[0],
-        NetworkPolicySpec { policy_types: types(&["Egress", "Ingress"]), ..Default::default() },
+        NetworkPolicySpec { policy_types: Some(types(&["Egress", "Ingress"])), ..Default::default() },
     )
 }
 
@@ -65,13 +65,16 @@ fn policy(valid: &Valid, name: &str, spec: NetworkPolicySpec) -> NetworkPolicy {
     NetworkPolicy { metadata: metadata::child(valid, name), spec: Some(spec) }
 }
 
-fn types(names: &[&str]) -> Option<Vec<String>> {
-    Some(names.iter().map(|name| (*name).to_owned()).collect())
+fn types(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 fn egress(valid: &Valid, name: &str, rules: Vec<NetworkPolicyEgressRule>) -> NetworkPolicy {
-    let spec =
-        NetworkPolicySpec { egress: Some(rules), policy_types: types(&["Egress"]), ..Default::default() };
+    let spec = NetworkPolicySpec {
+        egress: Some(rules),
+        policy_types: Some(types(&["Egress"])),
+        ..Default::default()
+    };
     policy(valid, name, spec)
 }
 
@@ -79,8 +82,11 @@ fn egress(valid: &Valid, name: &str, rules: Vec<NetworkPolicyEgressRule>) -> Net
 fn ingress(valid: &Valid, name: &str, number: i32, from: Vec<NetworkPolicyPeer>) -> NetworkPolicy {
     let rule = NetworkPolicyIngressRule { from: Some(from), ports: Some(vec![port(number, "TCP")]) };
     let rules = if rule.from.as_ref().is_some_and(Vec::is_empty) { Vec::new() } else { vec![rule] };
-    let spec =
-        NetworkPolicySpec { ingress: Some(rules), policy_types: types(&["Ingress"]), ..Default::default() };
+    let spec = NetworkPolicySpec {
+        ingress: Some(rules),
+        policy_types: Some(types(&["Ingress"])),
+        ..Default::default()
+    };
     policy(valid, name, spec)
 }
 

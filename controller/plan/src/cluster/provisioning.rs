@@ -130,7 +130,12 @@ pub struct Numbers {
 }
 
 /// Claim, then provision on node 0; `None` where there is no node.
-pub fn claim_and_provision(valid: &Valid, seen: &Seen, numbers: Numbers, now: Timestamp) -> Option<(Claim, Provision)> {
+pub fn claim_and_provision(
+    valid: &Valid,
+    seen: &Seen,
+    numbers: Numbers,
+    now: Timestamp,
+) -> Option<(Claim, Provision)> {
     let Numbers { partitions, replication, log_provider } = numbers;
     let expected = node_addresses(&valid.name, valid.replicas, &seen.operator.dns_suffix);
     let node = expected.first().cloned()?;

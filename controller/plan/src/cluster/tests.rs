@@ -154,7 +154,7 @@ fn objects_of_the_existing_operator_are_ours_to_the_field(#[case] list: &str) {
     let found = children(list);
     let spec = |value: Value| value["spec"].clone();
     let compare = |ours: Value, theirs: Value| {
-        assert!(covers(&spec(theirs.clone()), &spec(ours.clone())), "{ours}\n{theirs}")
+        assert!(covers(&spec(theirs.clone()), &spec(ours.clone())), "{ours}\n{theirs}");
     };
     for ours in [services::client_service(&valid), services::peer_service(&valid)] {
         let theirs = found.services.iter().find(|theirs| theirs.name_any() == ours.name_any()).unwrap();

@@ -112,7 +112,7 @@ pub fn validate(object: &RestateCluster) -> Result<Valid, Invalid> {
         provisioned_by: spec
             .cluster
             .as_ref()
-            .map_or(Provisioning::Manual, |cluster| cluster.provisioned_by()),
+            .map_or(Provisioning::Manual, restate_crd::cluster::ClusterSettings::provisioned_by),
         provisioned: object.status.as_ref().and_then(|status| status.provisioned) == Some(true),
         claim: super::Claimed::of(object),
         labels: object.metadata.labels.clone(),

@@ -68,7 +68,7 @@ pub(super) fn decide(survey: &Survey<'_>, valid: Result<&Valid, &Error>) -> Deci
         (Ok(Valid::Held(held)), _) => {
             hold(survey, terms, Reason::ModeNotSupported, held.message(), Demand::default())
         }
-        (_, Some(admin)) => with_restate(survey, terms, admin),
+        (_, Some(admin)) => with_restate(survey, terms, &admin),
         (_, None) if force || survey.ids().is_empty() || survey.seen.namespace_terminating => {
             release(survey, "nothing can be deregistered: the spec names no Restate that can be asked")
         }
@@ -82,12 +82,12 @@ pub(super) fn decide(survey: &Survey<'_>, valid: Result<&Valid, &Error>) -> Deci
     }
 }
 
-fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: Admin) -> Decision {
+fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: &Admin) -> Decision {
     let doomed = doomed(survey);
     let waited = survey.now.duration_since(started(survey));
     if survey.seen.namespace_terminating {
         return if waited <= PATIENCE {
-            abandon(survey, &admin, &doomed, "the namespace is being deleted")
+            abandon(survey, admin, &doomed, "the namespace is being deleted")
         } else {
             release(survey, "its namespace goes and Restate did not answer: what is registered there stays")
         };
@@ -96,7 +96,7 @@ fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: Admin) -> Deci
     if terms.policy == DeletePolicy::Force {
         // A registration that a crash has hidden from us is found in a fresh answer only.
         return if is_asked(survey) || is_silent(survey) {
-            abandon(survey, &admin, &doomed, "deletePolicy: force")
+            abandon(survey, admin, &doomed, "deletePolicy: force")
         } else {
             hold(survey, terms, Reason::RestateUnreachable, "Restate is asked what is registered", demand)
         };
@@ -107,9 +107,9 @@ fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: Admin) -> Deci
     let overdue = waited > terms.timeout;
     let pending = pending(survey, &doomed);
     match pending {
-        Pending::Nothing { asked_at } => finish(survey, &admin, &doomed, asked_at),
+        Pending::Nothing { asked_at } => finish(survey, admin, &doomed, asked_at),
         Pending::Work(_) | Pending::Unknown { .. } if overdue && terms.on_timeout == OnTimeout::Force => {
-            abandon(survey, &admin, &doomed, "drain.onTimeout: force")
+            abandon(survey, admin, &doomed, "drain.onTimeout: force")
         }
         Pending::Unknown { reason, why } => hold(survey, terms, reason, &why, demand),
         Pending::Work(work) => wait(survey, terms, work, demand),
@@ -162,10 +162,7 @@ fn pending(survey: &Survey<'_>, doomed: &[Doomed<'_>]) -> Pending {
     let knowledge = &survey.knowledge;
     let fresh = |asked_at: &Timestamp| *asked_at > since(survey) && !knowledge.is_stale(*asked_at);
     let (Some(usage), Some(asked_at)) = (knowledge.usage, knowledge.asked_at().filter(fresh)) else {
-        return Pending::Unknown {
-            reason: Reason::RestateUnreachable,
-            why: SILENCE.to_owned(),
-        };
+        return Pending::Unknown { reason: Reason::RestateUnreachable, why: SILENCE.to_owned() };
     };
     let mut work = Vec::new();
     for one in doomed {

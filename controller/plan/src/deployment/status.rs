@@ -49,7 +49,7 @@ pub(super) fn active(survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) -> R
 fn stored(view: &View) -> VersionStatus {
     let kept = view.kept_because.iter().map(|kept| KeptBecause {
         count: None,
-        until: kept.until.clone().map(whole),
+        until: kept.until.as_ref().map(whole),
         ..kept.clone()
     });
     VersionStatus {
@@ -57,14 +57,14 @@ fn stored(view: &View) -> VersionStatus {
         state: view.state,
         deployment_id: view.deployment_id.as_ref().map(DeploymentId::to_string),
         kept_because: kept.collect(),
-        remove_at: view.remove_at.map(|at| whole(Time(at))),
+        remove_at: view.remove_at.map(|at| whole(&Time(at))),
         pinned: None,
         unpinned: None,
     }
 }
 
 /// Stored times have whole seconds.
-fn whole(time: Time) -> Time {
+fn whole(time: &Time) -> Time {
     Time(Timestamp::from_second(time.0.as_second()).unwrap_or(time.0))
 }
 

@@ -73,7 +73,7 @@ fn admin_url(text: &str) -> Result<Url, Error> {
         Some("it carries credentials")
     } else if url.query().is_some() || url.fragment().is_some() {
         Some("it carries a query or a fragment")
-    } else if url.host().is_none_or(is_link_local) {
+    } else if url.host().is_none_or(|host| is_link_local(&host)) {
         Some("its host is missing or link-local")
     } else {
         None
@@ -95,7 +95,7 @@ fn redacted(url: &Url) -> String {
 }
 
 /// Link-local addresses lead to a machine's metadata service, not to a Restate.
-fn is_link_local(host: Host<&str>) -> bool {
+fn is_link_local(host: &Host<&str>) -> bool {
     match host {
         Host::Domain(name) => name.is_empty(),
         Host::Ipv4(address) => address.is_link_local(),
@@ -170,8 +170,8 @@ pub(super) fn version_at(
 /// Whether `host` is an address that nothing in a cluster should be sent to.
 pub fn is_forbidden_address(host: IpAddr) -> bool {
     match host {
-        IpAddr::V4(address) => is_link_local(Host::Ipv4(address)),
-        IpAddr::V6(address) => is_link_local(Host::Ipv6(address)),
+        IpAddr::V4(address) => is_link_local(&Host::Ipv4(address)),
+        IpAddr::V6(address) => is_link_local(&Host::Ipv6(address)),
     }
 }
 

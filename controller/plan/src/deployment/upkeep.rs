@@ -117,7 +117,7 @@ pub(super) fn stable_service(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec
     match found(&survey.seen.services, name) {
         None => draft.aside(Step::Create(Box::new(desired.into()))),
         Some(observed) if !metadata::is_controlled_by(observed.meta(), &spec.uid) => {
-            draft.wait(Reason::NameTaken)
+            draft.wait(Reason::NameTaken);
         }
         Some(observed) if is_applied(&desired.spec, &observed.spec) => {}
         Some(_) => draft.aside(Step::Apply(Manager::Operator, Box::new(desired.into()))),

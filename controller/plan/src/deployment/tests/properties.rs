@@ -5,8 +5,8 @@ use restate_crd::ConditionType;
 use restate_crd::deployment::{DeletePolicy, VersionState};
 use restate_model::DeploymentId;
 
+use super::super::*;
 use super::world::{Crash, World};
-use super::*;
 use crate::{Proof, Step};
 
 /// Something that happens.
@@ -90,7 +90,7 @@ fn happen(world: &mut World, event: &Event) {
         Event::Deploy(version) => world.deploy(*version),
         Event::Scale(replicas) => world.edit(|object| object.spec.replicas = *replicas),
         Event::Delay(seconds) => {
-            world.edit(|object| object.spec.restate.drain_delay_seconds = Some(*seconds))
+            world.edit(|object| object.spec.restate.drain_delay_seconds = Some(*seconds));
         }
         Event::Autoscale(on) => {
             let wanted = on.then(|| serde_json::json!({"minReplicas": 0, "maxReplicas": 3}));

@@ -4,8 +4,8 @@ use restate_crd::deployment::VersionState;
 use restate_crd::{ConditionType, RestateDeployment};
 use rstest::rstest;
 
+use super::super::*;
 use super::world::{Crash, World, at, template};
-use super::*;
 use crate::{LookAgain, Outcome, Step};
 
 /// Passes with fresh answers, until nothing is planned or ten have gone by.
@@ -416,7 +416,7 @@ fn versions_found_without_pods_get_a_delay_of_their_own_and_go_one_at_a_time() {
 fn autoscaled() -> World {
     let mut world = World::new();
     world.edit(|object| {
-        object.spec.autoscaling = Some(serde_json::json!({"minReplicas": 0, "maxReplicas": 5}))
+        object.spec.autoscaling = Some(serde_json::json!({"minReplicas": 0, "maxReplicas": 5}));
     });
     roll(&mut world);
     world
@@ -551,7 +551,7 @@ fn a_silent_restate_holds_until_its_owner_gives_up() {
     roll(&mut world);
     assert!(!world.gone, "a registration may have been hidden by a crash");
     world.edit(|object| {
-        object.spec.restate.delete_policy = Some(restate_crd::deployment::DeletePolicy::Force)
+        object.spec.restate.delete_policy = Some(restate_crd::deployment::DeletePolicy::Force);
     });
     roll(&mut world);
     assert!(world.gone);
@@ -580,7 +580,7 @@ fn an_invalid_change_leaves_everything_as_it_is() {
 #[test]
 fn a_name_that_is_taken_makes_another_version_name() {
     let mut world = World::new();
-    let mut taken = world::greeter_set(&world, "u-somebody-else");
+    let mut taken = super::world::greeter_set(&world, "u-somebody-else");
     taken.metadata.owner_references = None;
     world.sets.push(taken);
     roll(&mut world);

@@ -9,15 +9,15 @@ use restate_crd::deployment::VersionState;
 use restate_model::{Reading, Registered, Registry, ServiceKind, ServiceRevision, Snapshot, UsageReport};
 use serde_json::Value;
 
-use super::replica_set::replica_set;
-use super::survey::Survey;
+use super::super::replica_set::replica_set;
+use super::super::survey::Survey;
+use super::super::*;
 use super::world::describe;
-use super::*;
 use crate::{Object, Outcome};
 
 fn recorded() -> Seen {
     let documents: Vec<Value> =
-        serde_saphyr::from_multiple(include_str!("../../testdata/greeter.yaml")).unwrap();
+        serde_saphyr::from_multiple(include_str!("../../../testdata/greeter.yaml")).unwrap();
     let kind = |kind: &str| documents.iter().filter(|it| it["kind"] == kind).cloned().collect::<Vec<_>>();
     let decode = |value: Value| serde_json::from_value(value).unwrap();
     let object: RestateDeployment = serde_json::from_value(kind("RestateDeployment").remove(0)).unwrap();

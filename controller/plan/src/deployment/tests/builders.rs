@@ -5,10 +5,10 @@ use restate_crd::condition::Reason;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::hash::TemplateHash;
-use super::version::Version;
+use super::super::hash::TemplateHash;
+use super::super::version::Version;
+use super::super::*;
 use super::world::greeter;
-use super::*;
 use crate::{Object, Uid};
 
 fn changed(path: &str, value: Value) -> RestateDeployment {
@@ -158,7 +158,7 @@ fn two_targets_are_no_target() {
 fn a_mode_that_comes_later_is_held(#[case] path: &str, #[case] value: Value, #[case] expected: Held) {
     let object = changed(path, value);
     assert_eq!(validate(&object, "cluster.local").unwrap(), Valid::Held(expected));
-    let mut world = world::World::new();
+    let mut world = super::world::World::new();
     world.object = object;
     let decision = world.decide();
     assert_eq!((decision.plan.steps.len(), decision.demand), (0, Demand::default()));
@@ -167,7 +167,7 @@ fn a_mode_that_comes_later_is_held(#[case] path: &str, #[case] value: Value, #[c
     world.delete();
     assert_eq!(world.decide().finalizer, Finalizer::Keep, "held, with a way out");
     world.edit(|object| {
-        object.spec.restate.delete_policy = Some(restate_crd::deployment::DeletePolicy::Force)
+        object.spec.restate.delete_policy = Some(restate_crd::deployment::DeletePolicy::Force);
     });
     assert_eq!(world.decide().finalizer, Finalizer::Release);
 }

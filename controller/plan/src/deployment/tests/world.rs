@@ -19,7 +19,7 @@ use restate_model::{
 };
 use serde_json::json;
 
-use super::{ClusterSeen, Decision, Finalizer, Seen, decide, record_rejection};
+use super::super::{ClusterSeen, Decision, Finalizer, Seen, decide, record_rejection};
 use crate::{Deregistration, Object, Proof, Registration, Step};
 
 /// Services that each template offers.
@@ -37,6 +37,7 @@ pub(super) enum Crash {
 }
 
 /// The world.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch that a story throws")]
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) object: RestateDeployment,
