@@ -90,16 +90,19 @@ impl Restates {
         }
     }
 
-    /// What readers are to be told: which Restates did not answer when last asked.
+    /// What every reader may be told: that some did not answer when last asked. Which ones is not for everybody.
     pub(crate) fn warning(&self) -> Option<String> {
         let known = self.known();
-        let failed = known.iter().filter_map(|(key, known)| {
-            let failure = known.subscription.snapshot().failure.clone()?;
-            Some(format!("{key} does not answer since {:.0}: {}", failure.at, failure.message))
-        });
-        let mut failed: Vec<_> = failed.collect();
-        failed.sort();
-        (!failed.is_empty()).then(|| format!("shown as last known: {}", failed.join("; ")))
+        let failed = known.values().filter(|known| known.subscription.snapshot().failure.is_some()).count();
+        (failed > 0).then(|| {
+            format!("{failed} of {} Restates did not answer; their versions are shown as last known", known.len())
+        })
+    }
+
+    /// What a reader of one deployment is told of its Restate.
+    pub(crate) fn warning_of(&self, admin: &Admin) -> Option<String> {
+        let failure = self.snapshot(admin)?.failure.clone()?;
+        Some(format!("{} did not answer at {:.0}: {}; shown as last known", admin.key, failure.at, failure.message))
     }
 
     /// 503 for a Restate that has told nothing yet.

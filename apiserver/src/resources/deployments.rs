@@ -49,10 +49,10 @@ impl ReadableSubresource for VersionsOf {
         let found = self.world.deployment(call.namespace().unwrap_or_default(), call.name());
         let parent = found.ok_or_else(|| call.not_found())?;
         if let Some(admin) = self.world.admin(&parent) {
-            self.restates.recent(&[admin]).await;
-        }
-        if let Some(warning) = self.restates.warning() {
-            call.warnings.add(warning);
+            self.restates.recent(std::slice::from_ref(&admin)).await;
+            if let Some(warning) = self.restates.warning_of(&admin) {
+                call.warnings.add(warning);
+            }
         }
         Ok(Given::Many(self.versions.of(&parent, Timestamp::now())))
     }
