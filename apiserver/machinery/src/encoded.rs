@@ -38,6 +38,7 @@ pub enum Error {
 pub struct Encoded {
     pub(crate) namespace: Box<str>,
     pub(crate) name: Box<str>,
+    pub(crate) uid: Box<str>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) version: u64,
     pub(crate) fingerprint: Fingerprint,
@@ -77,6 +78,7 @@ impl Encoded {
         Ok(Self {
             namespace: meta.namespace.as_deref().unwrap_or_default().into(),
             name: meta.name.as_deref().unwrap_or_default().into(),
+            uid: meta.uid.as_deref().unwrap_or_default().into(),
             labels: meta.labels.clone().unwrap_or_default(),
             version,
             fingerprint,

@@ -12,6 +12,7 @@ use apiserver_kind::Gvk;
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderValue, header};
+use jiff::Timestamp;
 
 use crate::{
     list::{ListOptions, Reading, Stored, Version, VersionMatch, state_for},
@@ -95,11 +96,11 @@ async fn after(stored: &Stored, version: u64) -> Result<Result<Begin, Status>, S
     };
     match known() {
         Ok(position) => Ok(Ok(Begin::After { position })),
-        Err(Unknown::Expired) => Ok(Err(too_old(version))),
-        Err(Unknown::Future) => {
+        Err(Unknown::Future) if stored.feed.clock.is_ahead(version, Timestamp::now()) => {
             crate::list::reached(&stored.feed, version).await?;
             Ok(known().map(|position| Begin::After { position }).map_err(|_| too_old(version)))
         }
+        Err(Unknown::Expired | Unknown::Future) => Ok(Err(too_old(version))),
     }
 }
 

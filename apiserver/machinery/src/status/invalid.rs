@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde_json::Value;
 use strum::IntoStaticStr;
 
 use super::Cause;
@@ -16,7 +17,7 @@ pub enum FieldErrorKind {
     #[strum(serialize = "FieldValueInvalid")]
     Invalid {
         /// The value.
-        value: String,
+        value: Value,
     },
     /// Its value is none of those that are supported.
     #[strum(serialize = "FieldValueNotSupported")]
@@ -49,8 +50,8 @@ impl FieldError {
     }
 
     /// A field with a wrong value.
-    pub fn invalid(field: &str, value: impl fmt::Display, detail: &str) -> Self {
-        let kind = FieldErrorKind::Invalid { value: value.to_string() };
+    pub fn invalid(field: &str, value: impl Into<Value>, detail: &str) -> Self {
+        let kind = FieldErrorKind::Invalid { value: value.into() };
         Self { field: field.to_owned(), kind, detail: detail.to_owned() }
     }
 
@@ -74,7 +75,7 @@ impl FieldError {
     fn body(&self) -> String {
         let head = match &self.kind {
             FieldErrorKind::Required => "Required value".to_owned(),
-            FieldErrorKind::Invalid { value } => format!("Invalid value: {value:?}"),
+            FieldErrorKind::Invalid { value } => format!("Invalid value: {value}"),
             FieldErrorKind::NotSupported { value, supported } => return not_supported(value, supported),
             FieldErrorKind::Forbidden => "Forbidden".to_owned(),
         };

@@ -133,8 +133,8 @@ impl Stamps<'_> {
                 changes.push(self.deleted(gone));
             }
             let before = left.next_if(|item| item.key().cmp(&key(&object)) == Ordering::Equal);
-            let (item, change) = self.compared(&object, before)?;
-            changes.extend(change);
+            let (item, made) = self.compared(&object, before)?;
+            changes.extend(made);
             items.push(item);
         }
         changes.extend(left.map(|gone| self.deleted(gone)));
@@ -146,15 +146,21 @@ impl Stamps<'_> {
         &self,
         object: &K,
         before: Option<&Arc<Encoded>>,
-    ) -> Result<(Arc<Encoded>, Option<Change>), Error> {
+    ) -> Result<(Arc<Encoded>, Vec<Change>), Error> {
         let fingerprint = fingerprint(object)?;
         if let Some(same) = before.filter(|before| before.fingerprint == fingerprint) {
-            return Ok((self.looked_at_again(object, same)?, None));
+            return Ok((self.looked_at_again(object, same)?, Vec::new()));
         }
+        // Another uid is another object: the old one goes before the new one comes.
+        let uid = object.metadata().uid.as_deref().unwrap_or_default();
+        let (before, gone) = match before {
+            Some(other) if other.uid.as_ref() != uid => (None, Some(self.deleted(other))),
+            before => (before, None),
+        };
         let version = self.clock.stamp(self.now);
         let item = Arc::new(Encoded::with_fingerprint(object, self.selectable, (version, fingerprint))?);
         let change = Change::new(version, before.cloned(), Some(Arc::clone(&item)));
-        Ok((item, Some(change)))
+        Ok((item, gone.into_iter().chain([change]).collect()))
     }
 
     /// The same content: the same bytes, unless it tells when it was looked at.

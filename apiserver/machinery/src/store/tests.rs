@@ -43,6 +43,18 @@ fn w3_only_what_changed_is_a_change() {
 }
 
 #[test]
+fn w3_another_object_under_the_same_name_is_a_deletion_and_an_addition() {
+    let feed = feed(16);
+    feed.publish(vec![book("s", "a", "x", 1)], now()).unwrap();
+    let start = version(&feed);
+    let mut other = book("s", "a", "x", 1);
+    other.metadata.uid = Some("another".to_owned());
+    feed.publish(vec![other], now()).unwrap();
+    let name = || Some("a".to_owned());
+    assert_eq!(changes_after(&feed, start), [(name(), None), (None, name())]);
+}
+
+#[test]
 fn w3_the_same_again_is_no_change_and_no_new_bytes() {
     let feed = feed(16);
     feed.publish(vec![book("s", "a", "x", 1)], now()).unwrap();

@@ -174,7 +174,7 @@ fn settle_name(metadata: &mut ObjectMeta, kind: &str, group: &str) -> Result<(),
             group,
             kind,
             &name,
-            &[FieldError::invalid("metadata.name", &name, detail)],
+            &[FieldError::invalid("metadata.name", name.as_str(), detail)],
         ));
     }
     metadata.name = Some(name);
