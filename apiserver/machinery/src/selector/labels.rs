@@ -247,7 +247,7 @@ mod tests {
     use rstest::rstest;
 
     fn labels() -> BTreeMap<String, String> {
-        [("app", "web"), ("tier", ""), ("restate.dev/size", "7")]
+        [("app", "web"), ("tier", ""), ("demo.example/size", "7")]
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect()
@@ -268,8 +268,8 @@ mod tests {
     #[case("other notin (x)", true)]
     #[case("tier=", true)]
     #[case("tier in (,x)", true)]
-    #[case("restate.dev/size>6", true)]
-    #[case("restate.dev/size < 7", false)]
+    #[case("demo.example/size>6", true)]
+    #[case("demo.example/size < 7", false)]
     #[case("app>1", false)]
     #[case("in in (in)", false)]
     #[case("app=web,tier=gold", false)]
