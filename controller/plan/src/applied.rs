@@ -78,11 +78,10 @@ fn covers_list(observed: &[Value], wanted: &[Value]) -> bool {
         && observed.iter().zip(wanted).all(|(observed, wanted)| covers(observed, wanted))
 }
 
-/// `1Gi` and `1073741824` are one quantity.
+/// `1Gi` and `1073741824` are one quantity. (The library's own equality does not see that.)
 fn same_quantity(observed: &Value, wanted: &Value) -> bool {
-    let parse =
-        |value: &Value| value.as_str().and_then(|text| kube_quantity::ParsedQuantity::try_from(text).ok());
-    matches!((parse(observed), parse(wanted)), (Some(observed), Some(wanted)) if observed == wanted)
+    let parse = |value: &Value| kube_quantity::ParsedQuantity::try_from(value.as_str()?).ok()?.to_bytes_f64();
+    parse(observed).zip(parse(wanted)).is_some_and(|(observed, wanted)| observed.total_cmp(&wanted).is_eq())
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ impl fmt::Display for ObjectRef {
 macro_rules! objects {
     ($($kind:ident),+ $(,)?) => {
         /// An object that a plan wants to exist.
+        #[expect(clippy::large_enum_variant, reason = "steps carry it in a box, and there are few at a time")]
         #[derive(Clone, Debug, PartialEq)]
         pub enum Object {
             $(
