@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use backon::{ExponentialBuilder, Retryable};
+use jiff::Timestamp;
 use kube::Client;
 use kube::client::ClientBuilder;
-use restate_client::transport::{Options, Transport};
 use restate_client::Policy;
+use restate_client::transport::{Options, Transport};
 use restate_plan::cluster::{Operator, Peer};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -41,7 +42,8 @@ const USER_AGENT: &str = concat!("restate-operator/", env!("CARGO_PKG_VERSION"))
 pub(crate) async fn run(args: Args, mut config: kube::Config, stop: CancellationToken) -> anyhow::Result<()> {
     // Patches that name no field manager are known by the program's name.
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
-    let (metrics, readiness, tasks) = (Arc::new(Metrics::default()), Readiness::default(), TaskTracker::new());
+    let (metrics, readiness, tasks) =
+        (Arc::new(Metrics::default()), Readiness::default(), TaskTracker::new());
     let health = health::serve(args.report.metrics_address, readiness.clone(), metrics.clone(), stop.clone());
     let health = tasks.spawn(health);
     let client = ClientBuilder::try_from(config.clone())?.with_layer(&Counted(metrics.clone())).build();
@@ -56,7 +58,8 @@ pub(crate) async fn run(args: Args, mut config: kube::Config, stop: Cancellation
     };
     let stores = watches::open(&watching, &wakers);
     let notices = Notices::new(client.clone(), args.place.operator_pod_name.clone());
-    let telling = waiting::tell(readiness.clone(), notices.clone(), waiting::own_pod(&args.place, &namespace));
+    let telling =
+        waiting::tell(readiness.clone(), notices.clone(), waiting::own_pod(&args.place, &namespace));
     let telling = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(telling));
 
     let candidacy = candidacy(&args, &namespace);
@@ -73,7 +76,8 @@ pub(crate) async fn run(args: Args, mut config: kube::Config, stop: Cancellation
     };
     let operator = Arc::new(operator(&args, &namespace, &candidacy.identity));
     let said = Said::default();
-    let context = Context { client, stores, restates, executor, said, metrics, operator };
+    let clock = Timestamp::now;
+    let context = Context { client, stores, restates, executor, said, metrics, clock, operator };
     let marks = marks(&args.place, &namespace);
     let acting = Acting { context, wakers, lease, marks, readiness, stop: stop.clone() };
     tokio::select! {
@@ -142,7 +146,11 @@ impl Acting {
 }
 
 /// Runs for the Lease, as soon as the API server lets us; none where the process ends before.
-async fn campaign(config: &kube::Config, candidacy: &Candidacy, stop: &CancellationToken) -> Option<Campaign> {
+async fn campaign(
+    config: &kube::Config,
+    candidacy: &Candidacy,
+    stop: &CancellationToken,
+) -> Option<Campaign> {
     let pauses = ExponentialBuilder::default().with_max_delay(Duration::from_secs(10)).without_max_times();
     let start = || Campaign::start(config.clone(), candidacy);
     let started = start.retry(pauses.with_jitter()).notify(|error, pause| {
@@ -169,7 +177,11 @@ fn candidacy(args: &Args, namespace: &str) -> Candidacy {
     }
 }
 
-fn restates(platform: &Platform, metrics: &Arc<Metrics>, wakers: &Arc<Wakers>) -> anyhow::Result<Arc<Restates>> {
+fn restates(
+    platform: &Platform,
+    metrics: &Arc<Metrics>,
+    wakers: &Arc<Wakers>,
+) -> anyhow::Result<Arc<Restates>> {
     let mut policy = Policy::default();
     if !platform.admin_allowed_hosts.is_empty() {
         // Clusters of our own are named by the cluster's DNS, whatever else is allowed.

@@ -140,7 +140,8 @@ mod tests {
     fn the_names_of_the_environment_stay() {
         use clap::CommandFactory;
         let command = Args::command();
-        let names: Vec<_> = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
+        let names: Vec<_> =
+            command.get_arguments().filter_map(|argument| argument.get_env()?.to_str()).collect();
         for kept in [
             "AWS_POD_IDENTITY_ASSOCIATION_CLUSTER",
             "GCP_WORKLOAD_IDENTITY",

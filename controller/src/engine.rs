@@ -32,7 +32,7 @@ use crate::execute;
 pub(crate) enum Error {
     /// What a plan needs could not be looked up.
     #[error("failed to look at {what}")]
-    Gather { what: ObjectRef, source: Box<kube::Error> },
+    Gather { what: Box<ObjectRef>, source: Box<kube::Error> },
     /// A step failed.
     #[error(transparent)]
     Execute(#[from] execute::Error),
@@ -63,13 +63,23 @@ impl Error {
         let mut text = self.to_string();
         let mut source = std::error::Error::source(self);
         while let Some(cause) = source {
-            let words = cause.to_string();
+            // Of the API server's refusals, its own words alone.
+            let refused = refusal(cause);
+            let words = refused.map_or_else(|| cause.to_string(), |status| status.message.clone());
             if !text.contains(&words) {
                 text = format!("{text}: {words}");
             }
-            source = cause.source();
+            source = if refused.is_some() { None } else { cause.source() };
         }
         text
+    }
+}
+
+fn refusal<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a kube::core::Status> {
+    let boxed = || cause.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
+    match cause.downcast_ref::<kube::Error>().or_else(boxed)? {
+        kube::Error::Api(status) => Some(status),
+        _ => None,
     }
 }
 
@@ -80,8 +90,8 @@ where
 {
     match tokio::time::timeout(execute::API_DEADLINE, request).await {
         Ok(Ok(found)) => Ok(found),
-        Ok(Err(source)) => Err(Error::Gather { what: what.clone(), source: Box::new(source) }),
-        Err(_) => Err(execute::Error::Slow { verb: "get", object: what.clone() }.into()),
+        Ok(Err(source)) => Err(Error::Gather { what: Box::new(what.clone()), source: Box::new(source) }),
+        Err(_) => Err(execute::Error::Slow { verb: "get", object: Box::new(what.clone()) }.into()),
     }
 }
 
@@ -132,7 +142,12 @@ async fn record<K: Kind>(
     context: &Context,
     subject: &ObjectReference,
 ) -> Result<(), Error> {
-    tracing::warn!(uri = registration.uri, code = rejection.code, rejection.message, "Restate refuses for good");
+    tracing::warn!(
+        uri = registration.uri,
+        code = rejection.code,
+        rejection.message,
+        "Restate refuses for good"
+    );
     let steps = K::remember(object, registration, rejection, context.now());
     match context.executor.run(&steps, subject).await.failed {
         Some(error) => Err(error.into()),

@@ -28,9 +28,9 @@ use restate_plan::{ObjectRef, Registration, Step};
 pub(crate) use error::{Error, Rejection};
 pub(crate) use note::Notices;
 
+use crate::restates::Restates;
 use crate::runtime::leader::Lease;
 use crate::runtime::metrics::Metrics;
-use crate::restates::Restates;
 use crate::watches::Stores;
 
 /// How long one request to the API server may take.
@@ -157,7 +157,7 @@ where
     match tokio::time::timeout(API_DEADLINE, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(source)) => Err(Error::of_api(object, verb, source)),
-        Err(_) => Err(Error::Slow { verb, object: object.clone() }),
+        Err(_) => Err(Error::Slow { verb, object: Box::new(object.clone()) }),
     }
 }
 

@@ -54,7 +54,12 @@ struct Followed {
 
 impl Restates {
     /// Nothing is asked yet.
-    pub(crate) fn new(transport: Transport, policy: Policy, metrics: Arc<Metrics>, wakers: Arc<Wakers>) -> Self {
+    pub(crate) fn new(
+        transport: Transport,
+        policy: Policy,
+        metrics: Arc<Metrics>,
+        wakers: Arc<Wakers>,
+    ) -> Self {
         let pollers = Pollers::new(&transport, Pace::default(), Arc::new(Queries(metrics)));
         Self { transport, policy, pollers, wakers, state: Arc::default() }
     }

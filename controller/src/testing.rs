@@ -6,6 +6,7 @@ mod restate;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use restate_client::Policy;
 use restate_client::transport::{Options, Transport};
 use restate_plan::cluster::Operator;
@@ -49,13 +50,14 @@ pub(crate) fn executor(kubernetes: &Kubernetes, left: Duration) -> Executor {
 
 /// Passes are made against this API server.
 pub(crate) fn context(kubernetes: &Kubernetes) -> Context {
-    let executor = executor(kubernetes, Duration::from_secs(60));
+    let executor = executor(kubernetes, Duration::from_mins(1));
     Context {
         client: executor.client.clone(),
         stores: executor.stores.clone(),
         restates: executor.restates.clone(),
         said: Said::default(),
         metrics: executor.metrics.clone(),
+        clock: Timestamp::now,
         operator: Arc::new(Operator { dns_suffix: "cluster.local".to_owned(), ..Operator::default() }),
         executor,
     }

@@ -117,7 +117,9 @@ async fn release<K: Kind>(client: &Client) -> anyhow::Result<()> {
         match object.api(client).patch_metadata(&name, &PatchParams::default(), &patch).await {
             Ok(_) => tracing::info!(kind = %K::kind(&()), name, "released"),
             Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(error) => return Err(error).with_context(|| format!("failed to release {} {name}", K::kind(&()))),
+            Err(error) => {
+                return Err(error).with_context(|| format!("failed to release {} {name}", K::kind(&())));
+            }
         }
     }
     Ok(())
@@ -133,5 +135,8 @@ async fn held<K: Kind + Resource<DynamicType = ()> + DeserializeOwned + Debug>(
         Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
         Err(error) => return Err(error).with_context(|| format!("failed to list {}", K::plural(&()))),
     };
-    Ok(found.into_iter().filter(|object| object.finalizers().iter().any(|name| name == K::FINALIZER)).collect())
+    Ok(found
+        .into_iter()
+        .filter(|object| object.finalizers().iter().any(|name| name == K::FINALIZER))
+        .collect())
 }

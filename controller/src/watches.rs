@@ -123,7 +123,15 @@ pub(crate) fn open(watching: &Watching, wakers: &Arc<Wakers>) -> Stores {
 
 fn start<K>(watching: &Watching, wakers: &Arc<Wakers>, cache: &Arc<Cache<K>>, selector: &str)
 where
-    K: Resource<DynamicType = ()> + Kept + Concerns + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = ()>
+        + Kept
+        + Concerns
+        + DeserializeOwned
+        + Clone
+        + Debug
+        + Send
+        + Sync
+        + 'static,
 {
     let awaited = format!("{}.{}", K::plural(&()), K::group(&()));
     watching.readiness.awaits(&awaited);

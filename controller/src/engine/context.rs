@@ -27,13 +27,15 @@ pub(crate) struct Context {
     pub(crate) said: Said,
     /// Where to count.
     pub(crate) metrics: Arc<Metrics>,
+    /// The clock.
+    pub(crate) clock: fn() -> Timestamp,
     /// Who we are and where we run.
     pub(crate) operator: Arc<Operator>,
 }
 
 impl Context {
-    /// The clock.
+    /// What time it is.
     pub(crate) fn now(&self) -> Timestamp {
-        Timestamp::now()
+        (self.clock)()
     }
 }

@@ -30,12 +30,14 @@ pub(super) async fn change<K: Kind>(object: &Arc<K>, context: &Context) -> Resul
     match tokio::time::timeout(execute::API_DEADLINE, changed).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(failure(object.as_ref(), error)),
-        Err(_) => Err(execute::Error::Slow { verb: "patch", object: reference(object.as_ref()) }.into()),
+        Err(_) => {
+            Err(execute::Error::Slow { verb: "patch", object: Box::new(reference(object.as_ref())) }.into())
+        }
     }
 }
 
 fn failure<K: Kind>(object: &K, error: finalizer::Error<Infallible>) -> Error {
-    let object = reference(object);
+    let object = Box::new(reference(object));
     match error {
         finalizer::Error::AddFinalizer(kube::Error::Api(status))
         | finalizer::Error::RemoveFinalizer(kube::Error::Api(status))

@@ -65,7 +65,10 @@ pub(crate) trait Kind:
     fn api(&self, client: &Client) -> Api<Self>;
 
     /// Looks: at the stores, at the newest snapshot, at nodes where the decision needs their word.
-    fn gather(object: &Arc<Self>, context: &Context) -> impl Future<Output = Result<Self::Seen, Error>> + Send;
+    fn gather(
+        object: &Arc<Self>,
+        context: &Context,
+    ) -> impl Future<Output = Result<Self::Seen, Error>> + Send;
 
     /// Decides. Pure.
     fn decide(object: &Self, seen: &Self::Seen, now: Timestamp) -> Decision<Self::Status>;
@@ -83,7 +86,12 @@ pub(crate) trait Kind:
     }
 
     /// The steps that write down a refusal.
-    fn remember(object: &Self, registration: &Registration, rejection: &Rejection, now: Timestamp) -> Vec<Step> {
+    fn remember(
+        object: &Self,
+        registration: &Registration,
+        rejection: &Rejection,
+        now: Timestamp,
+    ) -> Vec<Step> {
         let _ = (object, registration, rejection, now);
         Vec::new()
     }

@@ -9,11 +9,16 @@ use super::{Error, Pass};
 use crate::runtime::metrics::{Controller, Ended, Metrics};
 
 /// Counts how a pass ended, also where it was dropped before its end.
-pub(crate) async fn observed<F>(metrics: &Arc<Metrics>, controller: Controller, pass: F) -> Result<Pass, Error>
+pub(crate) async fn observed<F>(
+    metrics: &Arc<Metrics>,
+    controller: Controller,
+    pass: F,
+) -> Result<Pass, Error>
 where
     F: Future<Output = Result<Pass, Error>>,
 {
-    let mut timer = Timer { metrics: metrics.clone(), controller, begun: Instant::now(), ended: Ended::Abandoned };
+    let mut timer =
+        Timer { metrics: metrics.clone(), controller, begun: Instant::now(), ended: Ended::Abandoned };
     let result = pass.await;
     timer.ended = ended(&result);
     if let Err(error) = &result {

@@ -15,13 +15,13 @@ use super::Pass;
 /// The pause after a first failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause after failures.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// After an act the next look comes at once, unless acts do not come to an end.
 const AFTER_ACT: Duration = Duration::from_millis(5);
 /// The longest pause between acts that do not come to an end.
-const LONGEST_AFTER_ACT: Duration = Duration::from_secs(60);
+const LONGEST_AFTER_ACT: Duration = Duration::from_mins(1);
 /// Even where nothing changes, everything is looked at from time to time: a look costs no request.
-const LOOK_ANYWAY: Duration = Duration::from_secs(900);
+const LOOK_ANYWAY: Duration = Duration::from_mins(15);
 /// No moment of a plan is looked at more often than this.
 const SHORTEST: Duration = Duration::from_millis(50);
 
@@ -49,7 +49,8 @@ impl<K: Eq + Hash + Clone> Pace<K> {
     pub(super) fn after(&self, key: &K, pass: &Pass, now: Timestamp) -> Duration {
         lock(&self.failures).remove(key);
         if pass.acted {
-            let growing = ExponentialBuilder::default().with_min_delay(AFTER_ACT).with_max_delay(LONGEST_AFTER_ACT);
+            let growing =
+                ExponentialBuilder::default().with_min_delay(AFTER_ACT).with_max_delay(LONGEST_AFTER_ACT);
             return next(&self.acts, key, growing);
         }
         lock(&self.acts).remove(key);

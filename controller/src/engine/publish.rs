@@ -47,7 +47,9 @@ pub(super) async fn publish<K: Kind>(
     let written = match tokio::time::timeout(API_DEADLINE, request).await {
         Ok(Ok(written)) => written,
         Ok(Err(source)) => return Err(Error::Publish(execute::Error::of_api(&reference, "patch", source))),
-        Err(_) => return Err(Error::Publish(execute::Error::Slow { verb: "patch", object: reference })),
+        Err(_) => {
+            return Err(Error::Publish(execute::Error::Slow { verb: "patch", object: Box::new(reference) }));
+        }
     };
     context.metrics.status_written(K::CONTROLLER);
     context.said.now(object.meta().uid.clone().unwrap_or_default());
@@ -91,7 +93,11 @@ fn confess<K: Kind>(object: &K, status: &mut K::Status, error: &Error, context: 
     let verdict = verdict.of_generation(object.meta().generation);
     let conditions = K::conditions(status);
     // What serves goes on serving although a change did not get through.
-    let about = if conditions.holds(ConditionType::Ready) { ConditionType::Progressing } else { ConditionType::Ready };
+    let about = if conditions.holds(ConditionType::Ready) {
+        ConditionType::Progressing
+    } else {
+        ConditionType::Ready
+    };
     conditions.set(about, verdict, context.now());
 }
 
@@ -104,7 +110,8 @@ fn difference(stored: &Value, wanted: &Value) -> Option<Value> {
     let (Value::Object(stored), Value::Object(wanted)) = (stored, wanted) else {
         return (stored != wanted).then(|| wanted.clone());
     };
-    let removed = stored.keys().filter(|key| !wanted.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    let removed =
+        stored.keys().filter(|key| !wanted.contains_key(*key)).map(|key| (key.clone(), Value::Null));
     let changed = wanted.iter().filter_map(|(key, value)| {
         let before = stored.get(key).unwrap_or(&Value::Null);
         Some((key.clone(), difference(before, value)?))
@@ -125,7 +132,11 @@ mod tests {
     #[case::removed(json!({"a": 1, "b": 2}), json!({"b": 2}), Some(json!({"a": null})))]
     #[case::nested(json!({"a": {"x": 1, "y": 2}}), json!({"a": {"x": 1, "y": 3}}), Some(json!({"a": {"y": 3}})))]
     #[case::lists_are_whole(json!({"a": [1, 2]}), json!({"a": [2]}), Some(json!({"a": [2]})))]
-    fn only_the_difference_is_sent(#[case] stored: Value, #[case] wanted: Value, #[case] patch: Option<Value>) {
+    fn only_the_difference_is_sent(
+        #[case] stored: Value,
+        #[case] wanted: Value,
+        #[case] patch: Option<Value>,
+    ) {
         assert_eq!(difference(&stored, &wanted), patch);
     }
 }

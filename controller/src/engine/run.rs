@@ -24,7 +24,12 @@ struct Shared<K: Kind> {
 }
 
 /// Looks at every object, and then at those that are woken, until `stop`; what has begun then comes to its end.
-pub(crate) async fn run<K: Kind>(context: Context, store: Store<K>, queue: &Queue<K>, stop: CancellationToken) {
+pub(crate) async fn run<K: Kind>(
+    context: Context,
+    store: Store<K>,
+    queue: &Queue<K>,
+    stop: CancellationToken,
+) {
     let woken = queue.open();
     for object in store.state() {
         queue.push(ObjectRef::from_obj(object.as_ref()));
@@ -35,13 +40,17 @@ pub(crate) async fn run<K: Kind>(context: Context, store: Store<K>, queue: &Queu
     let config = Config::default().concurrency(CONCURRENCY);
     let passes = controller::applier(
         |object, shared| pass(object, shared).boxed(),
-        after_failure,
+        |object, error, shared| after_failure(object.as_ref(), error, &shared),
         shared.clone(),
         store,
         Box::pin(woken),
         config,
     );
-    passes.for_each(|result| std::future::ready(conclude(&shared, result))).await;
+    let conclude = |result| {
+        conclude(&shared, result);
+        std::future::ready(())
+    };
+    passes.for_each(conclude).await;
 }
 
 async fn pass<K: Kind>(object: Arc<K>, shared: Arc<Shared<K>>) -> Result<Action, Error> {
@@ -51,8 +60,8 @@ async fn pass<K: Kind>(object: Arc<K>, shared: Arc<Shared<K>>) -> Result<Action,
     Ok(Action::requeue(shared.pace.after(&reference, &pass, Timestamp::now())))
 }
 
-fn after_failure<K: Kind>(object: Arc<K>, error: &Error, shared: Arc<Shared<K>>) -> Action {
-    let reference = ObjectRef::from_obj(object.as_ref());
+fn after_failure<K: Kind>(object: &K, error: &Error, shared: &Shared<K>) -> Action {
+    let reference = ObjectRef::from_obj(object);
     let pause = shared.pace.after_failure(&reference);
     if error.is_quiet() {
         tracing::debug!(object = %reference, error = error.chain(), "looks again");

@@ -1,0 +1,167 @@
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use kube::runtime::watcher::Event;
+use restate_crd::condition::ConditionType;
+use restate_crd::{RestateCloudEnvironment, RestateCluster, RestateDeployment};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::{Kubernetes, context};
+
+const PATH: &str = "/apis/restate.dev/v1beta1/namespaces/shop/restatedeployments/greeter";
+
+fn greeter(selector: &str) -> Value {
+    json!({
+        "apiVersion": "restate.dev/v1beta1", "kind": "RestateDeployment",
+        "metadata": {"name": "greeter", "namespace": "shop", "uid": "u1", "generation": 1, "resourceVersion": "1"},
+        "spec": {
+            "selector": {"matchLabels": {"app": selector}},
+            "restate": {"register": {"cluster": "prod"}},
+            "template": {"metadata": {"labels": {"app": "greeter"}},
+                         "spec": {"containers": [{"name": "greeter", "image": "greeter:1"}]}},
+        },
+    })
+}
+
+/// A Kubernetes with one deployment and its cluster, and the eyes of a controller that has seen them.
+fn world(object: Value) -> (Kubernetes, Context) {
+    let kubernetes = Kubernetes::default().with(PATH, object.clone());
+    let context = context(&kubernetes);
+    context.stores.deployments.take(Event::Apply(serde_json::from_value(object).unwrap()));
+    let cluster = json!({"apiVersion": "restate.dev/v1", "kind": "RestateCluster", "metadata": {"name": "prod"},
+        "spec": {"compute": {"image": "restate"}, "storage": {"storageRequestBytes": 1}}});
+    let cluster: RestateCluster = serde_json::from_value(cluster).unwrap();
+    context.stores.clusters.take(Event::Apply(cluster));
+    (kubernetes, context)
+}
+
+async fn pass(kubernetes: &Kubernetes, context: &Context) -> Result<Pass, Error> {
+    // What the watch would tell.
+    let object: RestateDeployment = serde_json::from_value(kubernetes.object(PATH)).unwrap();
+    context.stores.deployments.take(Event::Apply(object));
+    reconcile(context.stores.deployments.get(Some("shop"), "greeter").unwrap(), context).await
+}
+
+/// Methods and paths alone.
+fn heads(asked: &[String]) -> Vec<String> {
+    let head = |request: &String| request.split(['?', ' ']).take(2).collect::<Vec<_>>().join(" ");
+    asked.iter().map(head).collect()
+}
+
+#[tokio::test]
+async fn a_first_pass_makes_a_version_and_a_second_one_writes_nothing() {
+    let (kubernetes, context) = world(greeter("greeter"));
+    let first = pass(&kubernetes, &context).await.unwrap();
+    assert!(first.acted && first.outcome != Outcome::Settled, "{first:?}");
+    insta::assert_snapshot!(heads(&kubernetes.asked()).join("\n"), @"
+    PATCH /apis/restate.dev/v1beta1/namespaces/shop/restatedeployments/greeter
+    POST /apis/apps/v1/namespaces/shop/replicasets
+    PATCH /apis/restate.dev/v1beta1/namespaces/shop/restatedeployments/greeter/status
+    ");
+    pass(&kubernetes, &context).await.unwrap();
+    assert_eq!(heads(&kubernetes.asked()), ["POST /api/v1/namespaces/shop/services"]);
+    for _ in 0..3 {
+        let again = pass(&kubernetes, &context).await.unwrap();
+        assert!(!again.acted, "{again:?}");
+        assert_eq!(kubernetes.asked(), [""; 0], "nothing changed");
+    }
+    assert_eq!(context.stores.replica_sets.reader().len(), 1, "what was made is known without a watch");
+}
+
+#[tokio::test]
+async fn a_spec_that_cannot_be_acted_on_is_told_and_gets_nothing_else() {
+    let (kubernetes, context) = world(greeter("other"));
+    let first = pass(&kubernetes, &context).await.unwrap();
+    assert!(!first.acted);
+    let asked = kubernetes.asked();
+    assert_eq!(heads(&asked), [format!("PATCH {PATH}/status")], "no finalizer, no object");
+    let stalled: RestateDeployment = serde_json::from_value(kubernetes.object(PATH)).unwrap();
+    assert!(stalled.status.unwrap().conditions.holds(ConditionType::Stalled));
+    pass(&kubernetes, &context).await.unwrap();
+    assert_eq!(kubernetes.asked(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_failed_step_is_told_in_the_status_once() {
+    let refuse = |method: &http::Method, path: &str| {
+        let services = *method == http::Method::POST && path.contains("services");
+        let sets = *method == http::Method::POST && path.contains("replicasets");
+        (services || sets).then(|| Kubernetes::no(403, "exceeded quota"))
+    };
+    let object = greeter("greeter");
+    let kubernetes = Kubernetes::refusing(refuse).with(PATH, object);
+    let context = context(&kubernetes);
+    let cluster = json!({"apiVersion": "restate.dev/v1", "kind": "RestateCluster", "metadata": {"name": "prod"},
+        "spec": {"compute": {"image": "restate"}, "storage": {"storageRequestBytes": 1}}});
+    context.stores.clusters.take(Event::Apply(serde_json::from_value(cluster).unwrap()));
+    let error = pass(&kubernetes, &context).await.unwrap_err();
+    assert_eq!(error.category(), "Api");
+    assert!(error.chain().contains("exceeded quota"), "{}", error.chain());
+    let told = kubernetes.object(PATH)["status"]["conditions"].to_string();
+    assert!(told.contains("ReconcileFailed") && told.contains("exceeded quota"), "{told}");
+    kubernetes.asked();
+    pass(&kubernetes, &context).await.unwrap_err();
+    let asked = heads(&kubernetes.asked());
+    assert!(!asked.iter().any(|head| head.ends_with("/status")), "it was said already: {asked:?}");
+}
+
+#[tokio::test]
+async fn a_race_is_no_failure() {
+    let (kubernetes, context) = world(greeter("greeter"));
+    let mut object: RestateDeployment = serde_json::from_value(greeter("greeter")).unwrap();
+    // The store does not know yet that somebody else set a finalizer.
+    let mut stored = greeter("greeter");
+    stored["metadata"]["finalizers"] = json!(["example.com/other"]);
+    let kubernetes = kubernetes.with(PATH, stored);
+    object.metadata.resource_version = Some("1".to_owned());
+    let error = reconcile(Arc::new(object), &context).await.unwrap_err();
+    assert!(error.is_quiet(), "{}", error.chain());
+    assert!(kubernetes.object(PATH)["status"].is_null());
+}
+
+#[tokio::test]
+async fn the_last_step_of_a_deletion_takes_the_finalizer_away() {
+    let mut object = greeter("greeter");
+    object["metadata"]["finalizers"] = json!(["example.com/other", "deployments.restate.dev"]);
+    object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let (kubernetes, context) = world(object);
+    for _ in 0..5 {
+        drop(pass(&kubernetes, &context).await);
+    }
+    assert_eq!(kubernetes.object(PATH)["metadata"]["finalizers"], json!(["example.com/other"]));
+}
+
+#[tokio::test]
+async fn without_the_lease_nothing_is_written() {
+    let kubernetes = Kubernetes::default().with(PATH, greeter("greeter"));
+    let mut context = context(&kubernetes);
+    context.executor.lease = crate::testing::lease(std::time::Duration::ZERO);
+    drop(pass(&kubernetes, &context).await);
+    assert_eq!(kubernetes.asked(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_environment_is_shown_and_left_alone() {
+    let path = "/apis/restate.dev/v1beta1/restatecloudenvironments/cloud";
+    let object = json!({
+        "apiVersion": "restate.dev/v1beta1", "kind": "RestateCloudEnvironment", "metadata": {"name": "cloud"},
+        "spec": {"environmentId": "env_1", "region": "us", "signingPublicKey": "publickeyv1_1",
+                 "authentication": {"secret": {"name": "token", "key": "token"}}},
+    });
+    let kubernetes = Kubernetes::default().with(path, object);
+    let context = context(&kubernetes);
+    for expected in [1, 0, 0] {
+        let object: RestateCloudEnvironment = serde_json::from_value(kubernetes.object(path)).unwrap();
+        reconcile(Arc::new(object), &context).await.unwrap();
+        assert_eq!(kubernetes.asked().len(), expected);
+    }
+}
+
+#[test]
+fn a_chain_says_each_cause_once() {
+    let source = kube::Error::Api(Box::new(kube::core::Status::failure("exceeded quota", "Forbidden")));
+    let object = Box::new(ObjectRef::of::<ReplicaSet>(Some("shop"), "greeter-1"));
+    let error = Error::from(execute::Error::Api { verb: "create", object, source: Box::new(source) });
+    insta::assert_snapshot!(error.chain(), @"failed to create ReplicaSet shop/greeter-1: exceeded quota");
+}

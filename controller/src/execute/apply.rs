@@ -37,7 +37,7 @@ pub(super) fn encode(object: &Object) -> Result<DynamicObject, Error> {
         Object::Foreign(_, object) => return Ok(typed(&reference, object.clone())),
     };
     let object = value.and_then(serde_json::from_value::<DynamicObject>);
-    let object = object.map_err(|source| Error::Encode { object: reference.clone(), source })?;
+    let object = object.map_err(|source| Error::Encode { object: Box::new(reference.clone()), source })?;
     Ok(typed(&reference, object))
 }
 

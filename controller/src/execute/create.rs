@@ -17,7 +17,9 @@ impl Executor {
         let result = self.answered(&reference, "create", api.create(&params, &desired)).await;
         if matches!(result, Err(Error::Overtaken { .. })) {
             let found = within(&reference, "get", api.get_opt(&reference.name)).await?;
-            found.into_iter().for_each(|found| self.stores.absorb(found));
+            if let Some(found) = found {
+                self.stores.absorb(found);
+            }
         }
         result
     }

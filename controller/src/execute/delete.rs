@@ -7,7 +7,12 @@ use super::{Error, Executor, within};
 
 impl Executor {
     /// Deletes the object. That it is gone already is what was wanted; another of its name stays.
-    pub(super) async fn delete(&self, object: &ObjectRef, uid: &Uid, after: Propagation) -> Result<(), Error> {
+    pub(super) async fn delete(
+        &self,
+        object: &ObjectRef,
+        uid: &Uid,
+        after: Propagation,
+    ) -> Result<(), Error> {
         let params = DeleteParams {
             propagation_policy: Some(match after {
                 Propagation::Background => PropagationPolicy::Background,
@@ -22,7 +27,7 @@ impl Executor {
         match tokio::time::timeout(super::API_DEADLINE, request).await {
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(()),
             Ok(answer) => within(object, "delete", std::future::ready(answer)).await.map(drop),
-            Err(_) => Err(Error::Slow { verb: "delete", object: object.clone() }),
+            Err(_) => Err(Error::Slow { verb: "delete", object: Box::new(object.clone()) }),
         }
     }
 }

@@ -23,7 +23,10 @@ impl Executor {
         let call = self.restates.deregister(admin, deployment);
         let answer = tokio::time::timeout(DEADLINE, call).await;
         let answer = answer.map_err(|_| Error::Deadline { what: "DELETE of a deployment" })?;
-        answer.map_err(|source| Error::Deregister { deployment: deployment.to_string(), source })?;
+        answer.map_err(|source| Error::Deregister {
+            deployment: deployment.to_string(),
+            source: Box::new(source),
+        })?;
         self.restates.look_now(admin);
         Ok(())
     }

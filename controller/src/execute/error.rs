@@ -12,28 +12,28 @@ pub(crate) enum Error {
     Lease { step: &'static str, needed: Duration },
     /// Somebody else was faster, or it is another object by now: look again.
     #[error("{object} is not as it was seen")]
-    Overtaken { object: ObjectRef },
+    Overtaken { object: Box<ObjectRef> },
     /// The API server refused or failed.
     #[error("failed to {verb} {object}")]
-    Api { verb: &'static str, object: ObjectRef, source: Box<kube::Error> },
+    Api { verb: &'static str, object: Box<ObjectRef>, source: Box<kube::Error> },
     /// The API server did not answer in time.
     #[error("failed to {verb} {object}: no answer in time")]
-    Slow { verb: &'static str, object: ObjectRef },
+    Slow { verb: &'static str, object: Box<ObjectRef> },
     /// A plan's object is none that can be sent.
     #[error("failed to encode {object}")]
-    Encode { object: ObjectRef, source: serde_json::Error },
+    Encode { object: Box<ObjectRef>, source: serde_json::Error },
     /// Restate refuses a registration for good.
     #[error("Restate refuses {}", registration.uri)]
     Rejected { registration: Box<Registration>, rejection: Rejection },
     /// A registration did not succeed, and may later.
     #[error("failed to register {uri}")]
-    Register { uri: String, source: crate::restates::Error },
+    Register { uri: String, source: Box<crate::restates::Error> },
     /// A deployment could not be removed from Restate.
     #[error("failed to deregister {deployment}")]
-    Deregister { deployment: String, source: crate::restates::Error },
+    Deregister { deployment: String, source: Box<crate::restates::Error> },
     /// A cluster could not be provisioned.
     #[error("failed to provision {cluster}")]
-    Provision { cluster: String, source: crate::restates::Error },
+    Provision { cluster: String, source: Box<crate::restates::Error> },
     /// A node did not answer when it was asked for the last time before the provisioning.
     #[error("node {node} does not answer: {why}")]
     Silent { node: String, why: String },
@@ -55,9 +55,9 @@ impl Error {
     /// What an answer of the API server means.
     pub(crate) fn of_api(object: &ObjectRef, verb: &'static str, source: kube::Error) -> Self {
         if is_overtaken(&source) {
-            return Self::Overtaken { object: object.clone() };
+            return Self::Overtaken { object: Box::new(object.clone()) };
         }
-        Self::Api { verb, object: object.clone(), source: Box::new(source) }
+        Self::Api { verb, object: Box::new(object.clone()), source: Box::new(source) }
     }
 
     /// Whether it only means that somebody else was faster.
@@ -72,7 +72,9 @@ fn is_overtaken(error: &kube::Error) -> bool {
     match status.code {
         409 => true,
         422 => status.message.contains("metadata.uid"),
-        404 => status.details.as_ref().is_some_and(|details| !details.name.is_empty()) && !of_namespace(status),
+        404 => {
+            status.details.as_ref().is_some_and(|details| !details.name.is_empty()) && !of_namespace(status)
+        }
         _ => false,
     }
 }

@@ -11,7 +11,7 @@ use moka::sync::Cache;
 use restate_plan::{EventKind, Note};
 
 /// The same words are not repeated for this long.
-const SILENCE: Duration = Duration::from_secs(600);
+const SILENCE: Duration = Duration::from_mins(10);
 /// How many different words are remembered; beyond that some are said again.
 const REMEMBERED: u64 = 4096;
 /// Kubernetes cuts no event off, it refuses it.

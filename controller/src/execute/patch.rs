@@ -23,7 +23,12 @@ impl Executor {
     }
 
     /// Sets the owner references.
-    pub(super) async fn own(&self, object: &ObjectRef, uid: &Uid, owners: &[OwnerReference]) -> Result<(), Error> {
+    pub(super) async fn own(
+        &self,
+        object: &ObjectRef,
+        uid: &Uid,
+        owners: &[OwnerReference],
+    ) -> Result<(), Error> {
         self.merge(object, &json!({"metadata": {"uid": uid.0, "ownerReferences": owners}})).await
     }
 

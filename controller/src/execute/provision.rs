@@ -25,7 +25,9 @@ impl Executor {
             }
             tracing::info!(cluster = wanted.cluster, node = wanted.node, "provisions the cluster");
             let answer = self.restates.provision(wanted).await;
-            answer.map_err(|source| Error::Provision { cluster: wanted.cluster.clone(), source })
+            let failed =
+                |source| Error::Provision { cluster: wanted.cluster.clone(), source: Box::new(source) };
+            answer.map_err(failed)
         };
         let answer = tokio::time::timeout(DEADLINE, call).await;
         answer.map_err(|_| Error::Deadline { what: "provisioning" })?

@@ -30,6 +30,6 @@ fn failure(registration: &Registration, error: restates::Error) -> Error {
             let rejection = Rejection { code, message };
             Error::Rejected { registration: Box::new(registration.clone()), rejection }
         }
-        None => Error::Register { uri: registration.uri.clone(), source: error },
+        None => Error::Register { uri: registration.uri.clone(), source: Box::new(error) },
     }
 }

@@ -5,8 +5,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference, ServiceAccount};
 use kube::core::ObjectMeta;
 use restate_model::DeploymentId;
 use restate_plan::{
-    Claim, Deregistration, EventKind, Manager, Note, Object, ObjectRef, Proof, Propagation, Registration, Step, Uid,
-    Version,
+    Claim, Deregistration, EventKind, Manager, Note, Object, ObjectRef, Proof, Propagation, Registration,
+    Step, Uid, Version,
 };
 use rstest::rstest;
 use serde_json::json;
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::*;
 use crate::testing::{Kubernetes, Restate, executor};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 const SET: &str = "/apis/apps/v1/namespaces/shop/replicasets/greeter-1";
 
 fn set() -> (ObjectRef, Uid) {
@@ -130,7 +130,7 @@ async fn a_taken_name_is_looked_at() {
     let taken = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata":
         {"name": "restate", "namespace": "prod", "uid": "other"}});
     let refuse = |method: &http::Method, _: &str| {
-        if *method == http::Method::POST { Kubernetes::no(409, "already exists") } else { None }
+        (*method == http::Method::POST).then(|| Kubernetes::no(409, "already exists"))
     };
     let kubernetes =
         Kubernetes::refusing(refuse).with("/api/v1/namespaces/prod/serviceaccounts/restate", taken);
@@ -150,7 +150,7 @@ async fn a_taken_name_is_looked_at() {
 #[case::overload(429, "later", false)]
 #[tokio::test]
 async fn a_race_is_told_from_a_failure(#[case] code: u16, #[case] message: &'static str, #[case] race: bool) {
-    let kubernetes = Kubernetes::refusing(move |_, _| Kubernetes::no(code, message));
+    let kubernetes = Kubernetes::refusing(move |_, _| Some(Kubernetes::no(code, message)));
     let done = tokio::time::timeout(LONG, run(&executor(&kubernetes, LONG), &[annotate()])).await.unwrap();
     assert_eq!(done.failed.as_ref().is_some_and(Error::is_quiet), race, "{done:?}");
     assert!(!done.complete);
@@ -158,7 +158,7 @@ async fn a_race_is_told_from_a_failure(#[case] code: u16, #[case] message: &'sta
 
 #[tokio::test]
 async fn what_is_gone_already_was_to_be_deleted() {
-    let kubernetes = Kubernetes::refusing(|_, _| Kubernetes::no(404, "not found"));
+    let kubernetes = Kubernetes::refusing(|_, _| Some(Kubernetes::no(404, "not found")));
     assert!(run(&executor(&kubernetes, LONG), &[delete()]).await.complete);
 }
 
@@ -200,7 +200,11 @@ async fn a_deregistration_needs_a_lease_that_outlives_it() {
 #[case::a_proxy_says_404(404, json!("default backend"), false)]
 #[case::unavailable(503, json!({"message": "later"}), false)]
 #[tokio::test]
-async fn a_deregistration_is_sent_once(#[case] status: u16, #[case] body: serde_json::Value, #[case] done: bool) {
+async fn a_deregistration_is_sent_once(
+    #[case] status: u16,
+    #[case] body: serde_json::Value,
+    #[case] done: bool,
+) {
     let restate = Restate::answering(status, body).await;
     let executor = executor(&Kubernetes::default(), LONG);
     assert_eq!(run(&executor, &[deregistration(restate.admin())]).await.complete, done);
@@ -209,11 +213,22 @@ async fn a_deregistration_is_sent_once(#[case] status: u16, #[case] body: serde_
 
 #[tokio::test]
 async fn a_failure_ends_the_pass_unless_it_is_beside_the_path() {
-    let refuse = |_: &http::Method, path: &str| {
-        if path.contains("replicasets") { Kubernetes::no(403, "no") } else { None }
-    };
+    let refuse =
+        |_: &http::Method, path: &str| path.contains("replicasets").then(|| Kubernetes::no(403, "no"));
     let kubernetes = Kubernetes::refusing(refuse);
-    let last = || Step::Create(Box::new(ConfigMap { metadata: ObjectMeta { name: Some("last".to_owned()), namespace: Some("x".to_owned()), ..ObjectMeta::default() }, ..ConfigMap::default() }.into()));
+    let last = || {
+        Step::Create(Box::new(
+            ConfigMap {
+                metadata: ObjectMeta {
+                    name: Some("last".to_owned()),
+                    namespace: Some("x".to_owned()),
+                    ..ObjectMeta::default()
+                },
+                ..ConfigMap::default()
+            }
+            .into(),
+        ))
+    };
     let done = run(&executor(&kubernetes, LONG), &[annotate(), last()]).await;
     assert!(done.failed.is_some() && done.acted == 0);
     assert_eq!(kubernetes.asked().len(), 1);
@@ -269,7 +284,8 @@ async fn the_same_words_are_said_once() {
     let note = |message: &str| {
         Step::Note(Note { kind: EventKind::Normal, reason: "X", action: "Y", message: message.to_owned() })
     };
-    let subject = ObjectReference { uid: Some("u".to_owned()), name: Some("x".to_owned()), ..Default::default() };
+    let subject =
+        ObjectReference { uid: Some("u".to_owned()), name: Some("x".to_owned()), ..Default::default() };
     let done = executor.run(&[note("a"), note("a"), note("b"), note("a")], &subject).await;
     assert_eq!((done.acted, done.complete), (0, true), "telling is no act");
     assert_eq!(*events.lock().unwrap(), 2);

@@ -34,7 +34,8 @@ impl Kind for RestateCloudEnvironment {
         if going && object.annotations().get(OVERRIDE).is_some_and(|value| value == "true") {
             return decision(object, Outcome::Settled, Finalizer::Release);
         }
-        let outcome = Outcome::Waiting { on: Reason::ModeNotSupported.into(), look_again: LookAgain::OnChange };
+        let outcome =
+            Outcome::Waiting { on: Reason::ModeNotSupported.into(), look_again: LookAgain::OnChange };
         let mut decision = decision(object, outcome, Finalizer::Leave);
         let (reason, message) = if going { held() } else { shown() };
         let verdict = Verdict::new(ConditionStatus::False, reason, message.clone());
@@ -88,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    fn environment(metadata: serde_json::Value) -> RestateCloudEnvironment {
+    fn environment(metadata: &serde_json::Value) -> RestateCloudEnvironment {
         serde_json::from_value(json!({
             "apiVersion": "restate.dev/v1beta1", "kind": "RestateCloudEnvironment", "metadata": metadata,
             "spec": {"environmentId": "env_1", "region": "us", "signingPublicKey": "publickeyv1_1",
@@ -103,7 +104,7 @@ mod tests {
 
     #[test]
     fn it_is_shown_and_a_second_look_says_nothing() {
-        let mut object = environment(json!({"name": "cloud", "generation": 2}));
+        let mut object = environment(&json!({"name": "cloud", "generation": 2}));
         let first = decide(&object);
         assert_eq!(first.finalizer, Finalizer::Leave);
         assert!(matches!(first.plan.steps.as_slice(), [Step::Note(_)]), "{:?}", first.plan.steps);
@@ -115,14 +116,14 @@ mod tests {
     #[test]
     fn a_deletion_is_held_until_people_override_it() {
         let going = json!({"name": "cloud", "deletionTimestamp": "2026-01-01T00:00:00Z"});
-        let held = decide(&environment(going.clone()));
+        let held = decide(&environment(&going));
         assert_eq!(held.finalizer, Finalizer::Leave);
         let ready = held.status.conditions.get(ConditionType::Ready).unwrap().clone();
         assert_eq!(ready.reason.as_deref(), Some("DeletionHeld"));
         assert!(ready.message.unwrap().contains(OVERRIDE));
 
-        let mut overridden = going;
+        let mut overridden = going.clone();
         overridden["annotations"] = json!({OVERRIDE: "true"});
-        assert_eq!(decide(&environment(overridden)).finalizer, Finalizer::Release);
+        assert_eq!(decide(&environment(&overridden)).finalizer, Finalizer::Release);
     }
 }

@@ -101,7 +101,11 @@ async fn children(object: &RestateCluster, context: &Context) -> Result<Children
 
 /// The stateful set. One without our labels is in no store, and must not be taken over: where none is known, the
 /// API server is asked.
-async fn stateful_set(name: &str, has_namespace: bool, context: &Context) -> Result<Option<StatefulSet>, Error> {
+async fn stateful_set(
+    name: &str,
+    has_namespace: bool,
+    context: &Context,
+) -> Result<Option<StatefulSet>, Error> {
     let known = context.stores.stateful_sets.get(Some(name), NAME);
     if known.is_some() || !has_namespace {
         return Ok(owned(known));
@@ -112,8 +116,12 @@ async fn stateful_set(name: &str, has_namespace: bool, context: &Context) -> Res
 
 /// The class that mounts the signing key, where the spec asks for one: a kind of another project, which is not
 /// watched because few have it.
-async fn secret_provider_class(object: &RestateCluster, context: &Context) -> Result<Option<DynamicObject>, Error> {
-    let key = object.spec.security.as_ref().and_then(|security| security.request_signing_private_key.as_ref());
+async fn secret_provider_class(
+    object: &RestateCluster,
+    context: &Context,
+) -> Result<Option<DynamicObject>, Error> {
+    let key =
+        object.spec.security.as_ref().and_then(|security| security.request_signing_private_key.as_ref());
     if key.is_none_or(|key| key.secret_provider.is_none()) {
         return Ok(None);
     }
@@ -127,7 +135,8 @@ fn owned<K: Clone>(found: Option<Arc<K>>) -> Option<K> {
 }
 
 fn of<K: Resource<DynamicType = ()> + Clone>(cache: &Cache<K>, namespace: &str) -> Vec<K> {
-    let mut found = cache.reader().state_filter(|object| object.meta().namespace.as_deref() == Some(namespace));
+    let mut found =
+        cache.reader().state_filter(|object| object.meta().namespace.as_deref() == Some(namespace));
     found.sort_by_key(|object| object.name_any());
     found.into_iter().map(Arc::unwrap_or_clone).collect()
 }
@@ -135,10 +144,13 @@ fn of<K: Resource<DynamicType = ()> + Clone>(cache: &Cache<K>, namespace: &str) 
 /// Who registers with this cluster.
 fn users(object: &RestateCluster, stores: &Stores) -> Vec<String> {
     let name = object.name_any();
-    let register = |user: &restate_crd::RestateDeployment| user.spec.restate.register.cluster() == Some(&name);
+    let register =
+        |user: &restate_crd::RestateDeployment| user.spec.restate.register.cluster() == Some(&name);
     let users = stores.deployments.reader().state_filter(register);
-    let mut users: Vec<_> =
-        users.iter().map(|user| format!("{}/{}", user.namespace().unwrap_or_default(), user.name_any())).collect();
+    let mut users: Vec<_> = users
+        .iter()
+        .map(|user| format!("{}/{}", user.namespace().unwrap_or_default(), user.name_any()))
+        .collect();
     users.sort();
     users
 }

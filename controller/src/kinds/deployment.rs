@@ -66,7 +66,12 @@ impl Kind for RestateDeployment {
         Some(Wanting::from_obj(object))
     }
 
-    fn remember(object: &Self, registration: &Registration, rejection: &Rejection, now: Timestamp) -> Vec<Step> {
+    fn remember(
+        object: &Self,
+        registration: &Registration,
+        rejection: &Rejection,
+        now: Timestamp,
+    ) -> Vec<Step> {
         let words = (rejection.code.as_str(), rejection.message.as_str());
         vec![deployment::record_rejection(object, registration, words, now)]
     }
@@ -78,7 +83,10 @@ fn is_held(object: &RestateDeployment, seen: &Seen) -> bool {
 }
 
 /// Those that the object owns, and those that only carry a name that it could give.
-fn named_after<K: Resource<DynamicType = ()> + Clone>(cache: &Cache<K>, object: &RestateDeployment) -> Vec<Arc<K>> {
+fn named_after<K: Resource<DynamicType = ()> + Clone>(
+    cache: &Cache<K>,
+    object: &RestateDeployment,
+) -> Vec<Arc<K>> {
     cache.named_after(object.metadata.namespace.as_deref().unwrap_or_default(), &object.name_any())
 }
 

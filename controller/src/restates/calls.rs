@@ -38,8 +38,12 @@ impl Restates {
     /// Registers a version.
     pub(crate) async fn register(&self, wanted: &Registration) -> Result<DeploymentId, Error> {
         let Registration { admin, uri, force, breaking, http11, version: _ } = wanted;
-        let registration =
-            admin::Registration { uri: uri.clone(), force: *force, breaking: *breaking, use_http_11: *http11 };
+        let registration = admin::Registration {
+            uri: uri.clone(),
+            force: *force,
+            breaking: *breaking,
+            use_http_11: *http11,
+        };
         let accepted = self.client(admin)?.register(&registration).await?;
         tracing::info!(uri, deployment = %accepted.id, new = accepted.new, "registered");
         Ok(accepted.id)
@@ -61,7 +65,8 @@ impl Restates {
 
     /// Provisions. Also where somebody else did already: that is what was wanted.
     pub(crate) async fn provision(&self, wanted: &Provision) -> Result<(), Error> {
-        let Provision { cluster: _, uid: _, node, expected: _, partitions, replication, log_provider } = wanted;
+        let Provision { cluster: _, uid: _, node, expected: _, partitions, replication, log_provider } =
+            wanted;
         let wish = node::Provision {
             dry_run: false,
             partitions: partitions.map(u32::from),

@@ -55,8 +55,8 @@ pub(super) fn wake(
         loop {
             let news = tokio::select! {
                 biased;
-                changed = changes.changed() => changed.map(|()| true),
-                asked = rounds.changed() => asked.map(|()| false),
+                told = changes.changed() => told.map(|()| true),
+                told = rounds.changed() => told.map(|()| false),
             };
             let (Ok(news), Some(state)) = (news, state.upgrade()) else { return };
             let state = lock(&state);

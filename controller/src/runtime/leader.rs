@@ -72,7 +72,7 @@ impl Lease {
             let Some(until) = *changes.borrow_and_update() else { return };
             tokio::select! {
                 () = sleep_until(until) => if !self.is_held() { return },
-                changed = changes.changed() => if changed.is_err() { return sleep_until(until).await },
+                told = changes.changed() => if told.is_err() { return sleep_until(until).await },
             }
         }
     }
@@ -151,10 +151,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn renewals_keep_it_and_another_holder_ends_it() {
         let (sender, lease) = lease(Some(Duration::from_secs(10)));
-        let (start, waiting) = (Instant::now(), tokio::spawn({
-            let lease = lease.clone();
-            async move { lease.lost().await }
-        }));
+        let (start, waiting) = (
+            Instant::now(),
+            tokio::spawn({
+                let lease = lease.clone();
+                async move { lease.lost().await }
+            }),
+        );
         tokio::time::sleep(Duration::from_secs(8)).await;
         sender.send_replace(Some(Instant::now() + Duration::from_secs(10)));
         tokio::time::sleep(Duration::from_secs(8)).await;

@@ -165,18 +165,27 @@ impl Metrics {
     fn register(&self, to: &mut Registry) {
         to.register("reconciliations", "Passes over an object, by how they ended", self.passes.clone());
         let unit = Unit::Seconds;
-        to.register_with_unit("reconciliation_duration", "Time that a pass took", unit, self.duration.clone());
+        to.register_with_unit(
+            "reconciliation_duration",
+            "Time that a pass took",
+            unit,
+            self.duration.clone(),
+        );
         to.register("errors", "Passes that failed, by what failed", self.errors.clone());
         to.register("steps", "Steps that were executed", self.steps.clone());
         to.register("status_writes", "Changes of a status", self.status_writes.clone());
         to.register("api_requests", "Requests to the API server", self.requests.clone());
-        to.register("watch_failures", "Watches that broke and were taken up again", self.watch_failures.clone());
+        to.register(
+            "watch_failures",
+            "Watches that broke and were taken up again",
+            self.watch_failures.clone(),
+        );
         to.register("undecodable_objects", "Objects that cannot be read", self.undecodable.clone());
         to.register("leader", "Whether this process holds the Lease and acts", self.leads.clone());
         to.register("restate_questions", "Questions that pollers asked of Restate", self.questions.clone());
     }
 
-    /// All of it, as OpenMetrics text.
+    /// All of it, in the text format of `OpenMetrics`.
     pub(crate) fn text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

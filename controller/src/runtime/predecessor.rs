@@ -30,7 +30,9 @@ pub(crate) async fn gone(client: &Client, marks: &Marks) {
         match pods.list(&ListParams::default().labels(&marks.selector)).await {
             Ok(found) => match found.iter().find(|pod| is_predecessor(pod, marks)) {
                 None => return,
-                Some(pod) => tracing::warn!(pod = pod.name_any(), "another controller is still there: waiting"),
+                Some(pod) => {
+                    tracing::warn!(pod = pod.name_any(), "another controller is still there: waiting");
+                }
             },
             Err(error) => tracing::warn!(%error, "cannot see whether another controller is there: waiting"),
         }
@@ -39,9 +41,10 @@ pub(crate) async fn gone(client: &Client, marks: &Marks) {
 }
 
 fn is_predecessor(pod: &Pod, marks: &Marks) -> bool {
-    let is_peer = marks.peers.split_once('=').is_some_and(|(key, value)| {
-        pod.labels().get(key).is_some_and(|found| found == value)
-    });
+    let is_peer = marks
+        .peers
+        .split_once('=')
+        .is_some_and(|(key, value)| pod.labels().get(key).is_some_and(|found| found == value));
     let is_over = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     let is_over = matches!(is_over, Some("Succeeded" | "Failed"));
     !is_peer && !is_over && marks.own != pod.metadata.name

@@ -12,7 +12,7 @@ use crate::execute::Notices;
 /// Nothing is said about what arrives within this time.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How often it is said again.
-const AGAIN: Duration = Duration::from_secs(120);
+const AGAIN: Duration = Duration::from_mins(2);
 
 /// Says it until nothing is missing.
 pub(crate) async fn tell(readiness: Readiness, notices: Notices, pod: ObjectReference) {
@@ -22,7 +22,8 @@ pub(crate) async fn tell(readiness: Readiness, notices: Notices, pod: ObjectRefe
         if pending.is_empty() {
             return;
         }
-        let message = format!("waits for {}: are the definitions of Restate's kinds installed?", pending.join(", "));
+        let message =
+            format!("waits for {}: are the definitions of Restate's kinds installed?", pending.join(", "));
         let note = Note { kind: EventKind::Warning, reason: "WaitingForKinds", action: "Start", message };
         notices.repeat(&note, &pod).await;
         tokio::time::sleep(AGAIN).await;

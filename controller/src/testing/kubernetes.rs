@@ -35,10 +35,10 @@ impl Kubernetes {
     }
 
     /// An answer that refuses.
-    pub(crate) fn no(code: u16, message: &str) -> Option<(StatusCode, Value)> {
+    pub(crate) fn no(code: u16, message: &str) -> (StatusCode, Value) {
         let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "No",
                           "message": message, "details": {"name": "x", "kind": "things"}});
-        Some((StatusCode::from_u16(code).unwrap(), body))
+        (StatusCode::from_u16(code).unwrap(), body)
     }
 
     /// It has this object at this path.
@@ -95,7 +95,9 @@ impl Kubernetes {
             Method::PATCH => {
                 let path = path.trim_end_matches("/status").to_owned();
                 let mut object = state.objects.get(&path).cloned().unwrap_or_default();
-                change(&mut object, content, body);
+                if !change(&mut object, content, body) {
+                    return Self::no(422, "the server rejected our request due to an error in our request");
+                }
                 (path, object)
             }
             Method::DELETE => {
@@ -104,7 +106,7 @@ impl Kubernetes {
             }
             _ => {
                 let found = state.objects.get(path).cloned();
-                return found.map_or_else(|| Self::no(404, "not found").unwrap(), |found| (StatusCode::OK, found));
+                return found.map_or_else(|| Self::no(404, "not found"), |found| (StatusCode::OK, found));
             }
         };
         let object = kept(object, &path, &version);
@@ -113,12 +115,18 @@ impl Kubernetes {
     }
 }
 
-fn change(object: &mut Value, content: &str, body: &Value) {
-    if content == "application/json-patch+json" {
-        json_patch::patch(object, &serde_json::from_value::<json_patch::Patch>(body.clone()).unwrap()).unwrap();
-    } else {
+/// Whether the change could be made.
+fn change(object: &mut Value, content: &str, body: &Value) -> bool {
+    if content != "application/json-patch+json" {
         json_patch::merge(object, body);
+        return true;
     }
+    // What is absent is null to the API server's tests.
+    if object["metadata"].get("finalizers").is_none() {
+        object["metadata"]["finalizers"] = Value::Null;
+    }
+    let patch: json_patch::Patch = serde_json::from_value(body.clone()).unwrap();
+    json_patch::patch(object, &patch).is_ok()
 }
 
 fn kept(mut object: Value, path: &str, version: &str) -> Value {

@@ -28,7 +28,9 @@ impl Restate {
                 let (head, sent) = request.into_parts();
                 let sent = sent.collect().await.unwrap().to_bytes();
                 let sent = String::from_utf8_lossy(&sent).into_owned();
-                log.lock().unwrap().push(format!("{} {} {sent}", head.method, head.uri).trim_end().to_owned());
+                log.lock()
+                    .unwrap()
+                    .push(format!("{} {} {sent}", head.method, head.uri).trim_end().to_owned());
                 (StatusCode::from_u16(status).unwrap(), axum::Json(body)).into_response()
             }
         });

@@ -61,8 +61,8 @@ impl<K: Resource<DynamicType = ()> + Clone> Cache<K> {
         let prefix = format!("{name}-");
         let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
         let from = names.range((namespace.to_owned(), prefix.clone())..);
-        let named = from.take_while(|(place, found)| place == namespace && found.starts_with(&prefix));
-        named.filter_map(|(namespace, name)| self.get(Some(namespace), name)).collect()
+        let found = from.take_while(|(place, found)| place == namespace && found.starts_with(&prefix));
+        found.filter_map(|(namespace, name)| self.get(Some(namespace), name)).collect()
     }
 }
 
@@ -107,8 +107,12 @@ impl<K: Resource<DynamicType = ()> + Clone + Kept> Cache<K> {
     }
 
     fn replaced(&self) -> Vec<Change<K>> {
-        let before: HashMap<_, _> =
-            self.store.state().into_iter().map(|object| (ObjectRef::from_obj(object.as_ref()), object)).collect();
+        let before: HashMap<_, _> = self
+            .store
+            .state()
+            .into_iter()
+            .map(|object| (ObjectRef::from_obj(object.as_ref()), object))
+            .collect();
         self.write(&Event::InitDone);
         let mut changes = Vec::new();
         let mut gone = before.clone();
@@ -129,7 +133,9 @@ impl<K: Resource<DynamicType = ()> + Clone + Kept> Cache<K> {
             Event::Apply(object) => drop(names.insert(place(object))),
             Event::Delete(object) => drop(names.remove(&place(object))),
             Event::Init | Event::InitApply(_) => {}
-            Event::InitDone => *names = self.store.state().iter().map(|object| place(object.as_ref())).collect(),
+            Event::InitDone => {
+                *names = self.store.state().iter().map(|object| place(object.as_ref())).collect();
+            }
         }
     }
 }
@@ -181,7 +187,11 @@ mod tests {
     fn only_a_difference_is_a_change() {
         let cache = Cache::default();
         assert_eq!(names(&cache.take(Event::Apply(replica_set("a", 1, 2)))), ["a"]);
-        assert_eq!(names(&cache.take(Event::Apply(replica_set("a", 2, 2)))), [""; 0], "only its version moved");
+        assert_eq!(
+            names(&cache.take(Event::Apply(replica_set("a", 2, 2)))),
+            [""; 0],
+            "only its version moved"
+        );
         assert_eq!(names(&cache.take(Event::Apply(replica_set("a", 3, 3)))), ["a"]);
         assert_eq!(cache.get(Some("shop"), "a").unwrap().metadata.managed_fields, None);
     }
@@ -191,7 +201,11 @@ mod tests {
         let cache = Cache::default();
         cache.take(Event::Apply(replica_set("a", 1, 2)));
         cache.absorb(replica_set("a", 5, 0));
-        assert_eq!(names(&cache.take(Event::Apply(replica_set("a", 4, 1)))), [""; 0], "older than our own write");
+        assert_eq!(
+            names(&cache.take(Event::Apply(replica_set("a", 4, 1)))),
+            [""; 0],
+            "older than our own write"
+        );
         assert_eq!(cache.get(Some("shop"), "a").unwrap().spec.as_ref().unwrap().replicas, Some(0));
         assert_eq!(names(&cache.take(Event::Apply(replica_set("a", 5, 0)))), [""; 0]);
     }

@@ -37,7 +37,15 @@ pub(super) struct Feed<K: Resource<DynamicType = ()> + Clone + Debug + 'static> 
 
 impl<K> Feed<K>
 where
-    K: Resource<DynamicType = ()> + Kept + Concerns + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = ()>
+        + Kept
+        + Concerns
+        + DeserializeOwned
+        + Clone
+        + Debug
+        + Send
+        + Sync
+        + 'static,
 {
     /// Runs until it is dropped.
     pub(super) async fn run(self) {
@@ -66,7 +74,7 @@ where
         if matches!(event, Event::Init) {
             undecodable.clear();
         }
-        let Some(event) = self.decoded(event, undecodable) else { return };
+        let Some(event) = decoded(event, undecodable) else { return };
         self.metrics.undecodable(kind::<K>(), undecodable.len());
         let complete = matches!(event, Event::InitDone);
         for change in self.cache.take(event) {
@@ -77,39 +85,38 @@ where
         }
     }
 
-    /// The event with its object; none where that cannot be read, which leaves what was known before.
-    fn decoded(
-        &self,
-        event: Event<DeserializeGuard<K>>,
-        undecodable: &mut HashSet<String>,
-    ) -> Option<Event<K>> {
-        let (guard, wrap): (_, fn(K) -> Event<K>) = match event {
-            Event::Init => return Some(Event::Init),
-            Event::InitDone => return Some(Event::InitDone),
-            Event::Apply(guard) => (guard, Event::Apply),
-            Event::Delete(guard) => (guard, Event::Delete),
-            Event::InitApply(guard) => (guard, Event::InitApply),
-        };
-        let name = format!("{}/{}", guard.namespace().unwrap_or_default(), guard.name_any());
-        match guard.0 {
-            Ok(object) => {
-                undecodable.remove(&name);
-                Some(wrap(object))
-            }
-            Err(invalid) => {
-                tracing::error!(kind = kind::<K>(), object = name, error = invalid.error, "cannot be read");
-                undecodable.insert(name);
-                None
-            }
-        }
-    }
-
     fn failed(&self, error: &watch::Error) {
         self.metrics.watch_failed(kind::<K>());
         if is_absent(error) {
             tracing::info!(kind = kind::<K>(), "the kind does not exist yet");
         } else {
             tracing::warn!(kind = kind::<K>(), %error, "the watch failed and is taken up again");
+        }
+    }
+}
+
+/// The event with its object; none where that cannot be read, which leaves what was known before.
+fn decoded<K: Resource<DynamicType = ()>>(
+    event: Event<DeserializeGuard<K>>,
+    undecodable: &mut HashSet<String>,
+) -> Option<Event<K>> {
+    let (guard, wrap): (_, fn(K) -> Event<K>) = match event {
+        Event::Init => return Some(Event::Init),
+        Event::InitDone => return Some(Event::InitDone),
+        Event::Apply(guard) => (guard, Event::Apply),
+        Event::Delete(guard) => (guard, Event::Delete),
+        Event::InitApply(guard) => (guard, Event::InitApply),
+    };
+    let name = format!("{}/{}", guard.namespace().unwrap_or_default(), guard.name_any());
+    match guard.0 {
+        Ok(object) => {
+            undecodable.remove(&name);
+            Some(wrap(object))
+        }
+        Err(invalid) => {
+            tracing::error!(kind = kind::<K>(), object = name, error = invalid.error, "cannot be read");
+            undecodable.insert(name);
+            None
         }
     }
 }

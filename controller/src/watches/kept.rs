@@ -29,7 +29,8 @@ impl Kept for Service {
     fn trim(&mut self) {
         // Nothing is decided by the address that a load balancer gave it.
         self.status = None;
-        let ours = |label: &str| self.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(label));
+        let ours =
+            |label: &str| self.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(label));
         if !ours(OWNED_BY) && !ours(PART_OF_CLUSTER) {
             // Only that the name is taken, and by whom.
             self.spec = None;

@@ -88,9 +88,9 @@ impl Wakers {
     fn owning_deployment<K: Resource>(&self, object: &K) {
         let Some(namespace) = object.namespace() else { return };
         let owners = object.owner_references().iter().filter(|owner| owner.kind == "RestateDeployment");
-        let named = object.labels().get(restate_crd::label::OWNED_BY);
+        let label = object.labels().get(restate_crd::label::OWNED_BY);
         let names: BTreeSet<&str> =
-            owners.map(|owner| owner.name.as_str()).chain(named.map(String::as_str)).collect();
+            owners.map(|owner| owner.name.as_str()).chain(label.map(String::as_str)).collect();
         for name in names {
             self.deployments.push(ObjectRef::new(name).within(&namespace));
         }
@@ -123,7 +123,8 @@ impl Concerns for RestateDeployment {
     fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
         wakers.deployments.push(ObjectRef::from_obj(self));
         if let Some(cluster) = self.spec.restate.register.cluster() {
-            let waits = |stores: &Stores| stores.clusters.get(None, cluster)?.metadata.deletion_timestamp.clone();
+            let waits =
+                |stores: &Stores| stores.clusters.get(None, cluster)?.metadata.deletion_timestamp.clone();
             if wakers.stores.get().and_then(waits).is_some() {
                 wakers.clusters.push(ObjectRef::new(cluster));
             }
@@ -186,6 +187,7 @@ of_clusters!(StatefulSet, ConfigMap, ServiceAccount, NetworkPolicy, PodDisruptio
 #[cfg(test)]
 mod tests {
     use kube::runtime::watcher::Event;
+    use restate_crd::RestateClusterSpec;
     use serde_json::json;
 
     use super::*;
@@ -202,10 +204,12 @@ mod tests {
 
     fn cluster(name: &str) -> RestateCluster {
         let metadata = kube::core::ObjectMeta { name: Some(name.to_owned()), ..Default::default() };
-        RestateCluster { metadata, spec: Default::default(), status: None }
+        RestateCluster { metadata, spec: RestateClusterSpec::default(), status: None }
     }
 
-    fn woken<K: Resource<DynamicType = ()>>(queue: &mut UnboundedReceiver<ReconcileRequest<K>>) -> Vec<String> {
+    fn woken<K: Resource<DynamicType = ()>>(
+        queue: &mut UnboundedReceiver<ReconcileRequest<K>>,
+    ) -> Vec<String> {
         let mut names = Vec::new();
         while let Ok(request) = queue.try_recv() {
             names.push(request.obj_ref.name);
@@ -224,7 +228,10 @@ mod tests {
         let (wakers, stores) = (Wakers::default(), Stores::default());
         wakers.know(&stores);
         fill(&stores.clusters, vec![cluster("prod"), cluster("test")]);
-        fill(&stores.deployments, vec![deployment("a", "prod"), deployment("b", "prod"), deployment("c", "test")]);
+        fill(
+            &stores.deployments,
+            vec![deployment("a", "prod"), deployment("b", "prod"), deployment("c", "test")],
+        );
         (wakers, stores)
     }
 
@@ -233,7 +240,10 @@ mod tests {
         let (wakers, _stores) = world();
         let (mut clusters, mut deployments) = (wakers.clusters.open(), wakers.deployments.open());
         cluster("prod").concerns(None, &wakers);
-        assert_eq!((woken(&mut clusters), woken(&mut deployments)), (vec!["prod".into()], vec!["a".into(), "b".into()]));
+        assert_eq!(
+            (woken(&mut clusters), woken(&mut deployments)),
+            (vec!["prod".into()], vec!["a".into(), "b".into()])
+        );
     }
 
     #[test]
@@ -271,7 +281,8 @@ mod tests {
         let (mut clusters, mut deployments) = (wakers.clusters.open(), wakers.deployments.open());
         for namespace in ["prod", "kube-system"] {
             let set: StatefulSet =
-                serde_json::from_value(json!({"metadata": {"name": "restate", "namespace": namespace}})).unwrap();
+                serde_json::from_value(json!({"metadata": {"name": "restate", "namespace": namespace}}))
+                    .unwrap();
             set.concerns(None, &wakers);
         }
         assert_eq!((woken(&mut clusters), woken(&mut deployments)), (vec!["prod".into()], Vec::new()));

@@ -53,7 +53,11 @@ async fn the_time_left_counts_from_the_moment_before_the_renewal_was_sent() {
 #[case::of_another(Method::PATCH, StatusCode::OK, record("1", Some("other"), FIRST))]
 #[case::released(Method::PATCH, StatusCode::OK, record("1", None, FIRST))]
 #[tokio::test(start_paused = true)]
-async fn nothing_else_makes_it_ours(#[case] method: Method, #[case] status: StatusCode, #[case] answer: Value) {
+async fn nothing_else_makes_it_ours(
+    #[case] method: Method,
+    #[case] status: StatusCode,
+    #[case] answer: Value,
+) {
     let fence = fence();
     exchange(&fence, method, &json!({}), (status, answer)).await;
     assert_eq!(*fence.until().borrow(), None);
@@ -83,8 +87,10 @@ async fn seeing_another_holder_ends_it_at_once() {
 async fn every_write_rests_on_the_newest_state_seen() {
     let fence = fence();
     let renewal = json!({"spec": {"renewTime": SECOND}});
-    let first = exchange(&fence, Method::PATCH, &renewal, (StatusCode::OK, record("7", Some("me"), FIRST))).await;
+    let first =
+        exchange(&fence, Method::PATCH, &renewal, (StatusCode::OK, record("7", Some("me"), FIRST))).await;
     assert_eq!(first, renewal, "nothing was seen before");
-    let second = exchange(&fence, Method::PATCH, &renewal, (StatusCode::OK, record("8", Some("me"), SECOND))).await;
+    let second =
+        exchange(&fence, Method::PATCH, &renewal, (StatusCode::OK, record("8", Some("me"), SECOND))).await;
     assert_eq!(second["metadata"]["resourceVersion"], "7");
 }
