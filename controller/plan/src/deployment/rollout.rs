@@ -26,8 +26,8 @@ pub(super) fn prepare(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targe
     if version.deleting {
         return draft.wait(Reason::PodsNotReady);
     }
-    if version.stamp.is_some() || version.deregistering.is_some() {
-        draft.annotate(version, [(REMOVE_VERSION_AT, None), (DEREGISTERING, None)]);
+    if version.stamp.is_some() {
+        draft.annotate(version, [(REMOVE_VERSION_AT, None)]);
     }
     if let Some(step) = without_autoscaler(survey, spec, version) {
         draft.push(step);
@@ -76,7 +76,8 @@ pub(super) fn register(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
         Routing::Missing => false,
         Routing::Elsewhere => true,
         Routing::Unverified => return draft.wait(Reason::AwaitingRouting),
-        Routing::Foreign(_) | Routing::Routed => return,
+        Routing::Foreign(_) => return,
+        Routing::Routed => return forget_intent(draft, version),
     };
     draft.wait(Reason::Registering);
     let reachable = version.available > 0 && version.service(&survey.seen.services).is_some();
@@ -98,4 +99,12 @@ pub(super) fn register(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
     }));
     let how = if force { "moved routing to" } else { "registered" };
     draft.note(EventKind::Normal, "VersionRegistered", "Register", format!("{how} version {}", version.name));
+}
+
+/// An intent to deregister is void once Restate was seen to route to the version again. Until then it may have been
+/// carried out, and says so should the version be superseded before.
+fn forget_intent(draft: &mut Draft, version: &Version) {
+    if version.deregistering.is_some() {
+        draft.annotate(version, [(DEREGISTERING, None)]);
+    }
 }

@@ -69,6 +69,7 @@ fn fair_event() -> impl Strategy<Value = Event> {
 fn unfair_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         1 => Just(Event::Scale(0)),
+        1 => prop_oneof![Just(-40), Just(-400)].prop_map(Event::Tick),
         1 => any::<bool>().prop_map(Event::Refuses),
         1 => Just(Event::LoseMetadata),
         1 => service().prop_map(Event::Foreign),

@@ -204,7 +204,7 @@ fn a_rollback_to_a_retired_version_registers_it_anew() {
     roll(&mut world);
     assert_eq!(
         world.log[..3],
-        ["annotate -deregistering -remove-version-at", "scale 2", "register force=false"]
+        ["annotate -remove-version-at", "scale 2", "register force=false"]
     );
     assert!(ready(&world));
 }
@@ -345,6 +345,24 @@ fn a_crash_after_the_call_is_not_taken_for_lost_metadata() {
     world.pass(Crash::Unrecorded);
     assert!(world.log.last().unwrap().starts_with("deregister"));
     world.snapshot = None;
+    world.settle().unwrap();
+    assert_eq!(state(&world, 0), Some(VersionState::Retired));
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
+#[test]
+fn a_crash_after_the_call_is_remembered_through_a_rollback_that_did_not_happen() {
+    let mut world = rolled(0);
+    world.deploy(1);
+    roll(&mut world);
+    world.tick(400);
+    world.poll();
+    world.pass(Crash::Unrecorded);
+    world.restate_up = false;
+    world.deploy(0);
+    world.pass(Crash::Never);
+    world.deploy(1);
+    world.pass(Crash::Never);
     world.settle().unwrap();
     assert_eq!(state(&world, 0), Some(VersionState::Retired));
     assert_eq!(world.harm, Vec::<String>::new());
