@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::args::{Args, Place, Platform};
 use crate::engine::{self, Context, Said};
-use crate::execute::{Executor, Notices};
+use crate::execute::{Attempts, Executor, Notices};
 use crate::restates::Restates;
 use crate::runtime::health::{self, Readiness};
 use crate::runtime::leader::{Campaign, Candidacy, Lease};
@@ -71,6 +71,7 @@ pub(crate) async fn run(args: Args, mut config: kube::Config, stop: Cancellation
         stores: stores.clone(),
         lease: lease.clone(),
         restates: restates.clone(),
+        attempts: Attempts::default(),
         notices,
         metrics: metrics.clone(),
     };

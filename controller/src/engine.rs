@@ -58,6 +58,19 @@ impl Error {
         matches!(self, Self::Execute(error) | Self::Publish(error) if error.is_quiet())
     }
 
+    /// How long to wait before the next look, where the failure says so itself.
+    pub(crate) fn rest(&self) -> Option<Duration> {
+        match self {
+            Self::Execute(error) | Self::Publish(error) => error.rest(),
+            Self::Gather { .. } | Self::Finalize { .. } => None,
+        }
+    }
+
+    /// Whether it only repeats what failed before.
+    pub(crate) fn was_said(&self) -> bool {
+        matches!(self, Self::Execute(execute::Error::Resting { .. }))
+    }
+
     /// The whole chain of causes as one line.
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();

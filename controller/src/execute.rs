@@ -5,6 +5,7 @@
 //! next pass. One file per family of steps.
 
 mod apply;
+mod attempts;
 mod claim;
 mod create;
 mod delete;
@@ -25,6 +26,7 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
 use restate_plan::{ObjectRef, Registration, Step};
 
+pub(crate) use attempts::Attempts;
 pub(crate) use error::{Error, Rejection};
 pub(crate) use note::Notices;
 
@@ -47,6 +49,8 @@ pub(crate) struct Executor {
     pub(crate) lease: Lease,
     /// How to reach Restate.
     pub(crate) restates: Arc<Restates>,
+    /// What Restate failed to register lately.
+    pub(crate) attempts: Attempts,
     /// How to tell people.
     pub(crate) notices: Notices,
     /// Where to count.
@@ -116,7 +120,9 @@ impl Executor {
             }
             Step::Aside(_) => Ok(()), // its inner step was performed
         };
-        self.metrics.executed(word, result.is_ok());
+        if !matches!(result, Err(Error::Resting { .. })) {
+            self.metrics.executed(word, result.is_ok());
+        }
         result
     }
 

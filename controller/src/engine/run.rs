@@ -62,8 +62,8 @@ async fn pass<K: Kind>(object: Arc<K>, shared: Arc<Shared<K>>) -> Result<Action,
 
 fn after_failure<K: Kind>(object: &K, error: &Error, shared: &Shared<K>) -> Action {
     let reference = ObjectRef::from_obj(object);
-    let pause = shared.pace.after_failure(&reference);
-    if error.is_quiet() {
+    let pause = error.rest().unwrap_or_else(|| shared.pace.after_failure(&reference));
+    if error.is_quiet() || error.was_said() {
         tracing::debug!(object = %reference, error = error.chain(), "looks again");
     } else {
         tracing::warn!(object = %reference, error = error.chain(), ?pause, "the pass failed");

@@ -26,8 +26,11 @@ pub(crate) enum Error {
     #[error("Restate refuses {}", registration.uri)]
     Rejected { registration: Box<Registration>, rejection: Rejection },
     /// A registration did not succeed, and may later.
-    #[error("failed to register {uri}")]
-    Register { uri: String, source: Box<crate::restates::Error> },
+    #[error("failed to register {uri}: {words}")]
+    Register { uri: String, words: String, rest: Duration },
+    /// A registration did not succeed lately, and is not tried again yet.
+    #[error("failed to register {uri}: {words}")]
+    Resting { uri: String, words: String, rest: Duration },
     /// A deployment could not be removed from Restate.
     #[error("failed to deregister {deployment}")]
     Deregister { deployment: String, source: Box<crate::restates::Error> },
@@ -58,6 +61,16 @@ impl Error {
             return Self::Overtaken { object: Box::new(object.clone()) };
         }
         Self::Api { verb, object: Box::new(object.clone()), source: Box::new(source) }
+    }
+
+    /// How long to wait before the next look, where the failure says so itself.
+    pub(crate) fn rest(&self) -> Option<Duration> {
+        match self {
+            Self::Register { rest, .. } | Self::Resting { rest, .. } => Some(*rest),
+            Self::Lease { .. } | Self::Overtaken { .. } | Self::Api { .. } | Self::Slow { .. } => None,
+            Self::Encode { .. } | Self::Rejected { .. } | Self::Deregister { .. } => None,
+            Self::Provision { .. } | Self::Silent { .. } | Self::Deadline { .. } => None,
+        }
     }
 
     /// Whether it only means that somebody else was faster.

@@ -11,25 +11,31 @@ impl Executor {
     /// Registers a version and records its id. The time is taken after the answer, so that only questions that
     /// were asked later count as knowing of it.
     pub(super) async fn register(&self, registration: &Registration) -> Result<(), Error> {
+        let version = &registration.version;
+        let key = format!("{} {}", version.uid, registration.uri);
+        if let Some((rest, words)) = self.attempts.rest(&key) {
+            return Err(Error::Resting { uri: registration.uri.clone(), words, rest });
+        }
         let id = match self.restates.register(registration).await {
             Ok(id) => id,
-            Err(error) => return Err(failure(registration, error)),
+            Err(error) => return Err(self.unregistered(registration, &key, &error)),
         };
+        self.attempts.over(&key);
         let record = [(DEPLOYMENT_ID, id.to_string()), (REGISTERED_AT, Timestamp::now().to_string())];
         let record = record.map(|(key, value)| (key.to_owned(), Some(value))).into();
-        let version = &registration.version;
         self.annotate(&version.object, &version.uid, &record).await?;
         self.restates.look_now(&registration.admin);
         Ok(())
     }
-}
 
-fn failure(registration: &Registration, error: restates::Error) -> Error {
-    match error.final_rejection() {
-        Some((code, message)) => {
+    fn unregistered(&self, registration: &Registration, key: &str, error: &restates::Error) -> Error {
+        if let Some((code, message)) = error.final_rejection() {
+            self.attempts.over(key);
             let rejection = Rejection { code, message };
-            Error::Rejected { registration: Box::new(registration.clone()), rejection }
+            return Error::Rejected { registration: Box::new(registration.clone()), rejection };
         }
-        None => Error::Register { uri: registration.uri.clone(), source: Box::new(error) },
+        let (uri, words) = (registration.uri.clone(), error.words());
+        let rest = self.attempts.failed(key, &words);
+        Error::Register { uri, words, rest }
     }
 }

@@ -270,6 +270,12 @@ async fn a_refusal_that_stays_is_told_from_one_that_may_pass() {
     let error = crate::engine::Error::from(done.failed.unwrap());
     assert_eq!(error.category(), "Register");
     assert_eq!(error.chain(), "failed to register http://greeter-1.shop:9080/: in its words");
+
+    let done = run(&executor, &[Step::Register(registration(restate.admin()))]).await;
+    let again = crate::engine::Error::from(done.failed.unwrap());
+    assert!(again.was_said() && again.rest().is_some());
+    assert_eq!(again.chain(), error.chain(), "the status does not change");
+    assert_eq!(restate.asked().len(), 1, "a wake does not shorten the pause");
 }
 
 #[tokio::test]

@@ -25,6 +25,15 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// The whole chain of causes in one line.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Admin(error) => error.words(),
+            Self::Endpoint { source, .. } => format!("{self}: {source}"),
+            Self::Node(error) => error.to_string(),
+        }
+    }
+
     /// Code and words, where Restate will refuse the same for ever.
     pub(crate) fn final_rejection(&self) -> Option<(String, String)> {
         let Self::Admin(error) = self else { return None };
