@@ -61,8 +61,13 @@ async fn identity(address: &str) -> NodeIdentity {
 }
 
 fn words(made: &Configuration) -> String {
-    let Configuration { partitions, partition_replication, log_provider, log_replication, target_nodeset_size: _ } =
-        made;
+    let Configuration {
+        partitions,
+        partition_replication,
+        log_provider,
+        log_replication,
+        target_nodeset_size: _,
+    } = made;
     let or_none = |replication: &Option<String>| replication.clone().unwrap_or_else(|| "none".to_owned());
     format!(
         "partitions: {partitions}, partition replication: {}, log provider: {log_provider}, log replication: {}",
@@ -78,9 +83,10 @@ fn refused(error: &node::Error) -> Status {
             apiserver_machinery::status::Reason::AlreadyExists,
             "the cluster is provisioned already; provisioning never runs twice",
         ),
-        node::Error::TimedOut { .. } => {
-            Status::timeout("the node did not answer in time; it may have provisioned the cluster: look before you ask again", 10)
-        }
+        node::Error::TimedOut { .. } => Status::timeout(
+            "the node did not answer in time; it may have provisioned the cluster: look before you ask again",
+            10,
+        ),
         node::Error::Refused { .. } => Status::bad_request(error.to_string()),
         node::Error::Unreachable { .. } | node::Error::Address { .. } | node::Error::Lacks { .. } => {
             Status::unavailable(error.to_string())

@@ -95,14 +95,20 @@ impl Restates {
         let known = self.known();
         let failed = known.values().filter(|known| known.subscription.snapshot().failure.is_some()).count();
         (failed > 0).then(|| {
-            format!("{failed} of {} Restates did not answer; their versions are shown as last known", known.len())
+            format!(
+                "{failed} of {} Restates did not answer; their versions are shown as last known",
+                known.len()
+            )
         })
     }
 
     /// What a reader of one deployment is told of its Restate.
     pub(crate) fn warning_of(&self, admin: &Admin) -> Option<String> {
         let failure = self.snapshot(admin)?.failure.clone()?;
-        Some(format!("{} did not answer at {:.0}: {}; shown as last known", admin.key, failure.at, failure.message))
+        Some(format!(
+            "{} did not answer at {:.0}: {}; shown as last known",
+            admin.key, failure.at, failure.message
+        ))
     }
 
     /// 503 for a Restate that has told nothing yet.
@@ -133,7 +139,11 @@ impl Restates {
     }
 }
 
-async fn ring(mut changes: watch::Receiver<Arc<Snapshot>>, bell: watch::Sender<u64>, shutdown: CancellationToken) {
+async fn ring(
+    mut changes: watch::Receiver<Arc<Snapshot>>,
+    bell: watch::Sender<u64>,
+    shutdown: CancellationToken,
+) {
     loop {
         tokio::select! {
             changed = changes.changed() => match changed {

@@ -81,7 +81,8 @@ impl Foundation {
     pub(crate) async fn serve(self, api: &Api, shutdown: CancellationToken) -> anyhow::Result<()> {
         self.keep_certificate();
         let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, self.args.serving.secure_port));
-        let listener = TcpListener::bind(address).await.with_context(|| format!("{address} cannot be served on"))?;
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("{address} cannot be served on"))?;
         let registry = self.registry.into_inner().unwrap_or_default();
         let server = Server {
             router: api.router(),

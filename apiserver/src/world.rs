@@ -108,7 +108,8 @@ impl World {
     fn seen(&self, object: &Arc<RestateDeployment>, snapshot: Option<Arc<Snapshot>>) -> Seen {
         let namespace = object.namespace().unwrap_or_default();
         let prefix = format!("{}-", object.name_any());
-        let terminating = self.namespace(&namespace).is_some_and(|found| found.metadata.deletion_timestamp.is_some());
+        let terminating =
+            self.namespace(&namespace).is_some_and(|found| found.metadata.deletion_timestamp.is_some());
         Seen {
             replica_sets: named(&self.replica_sets, &namespace, &prefix),
             services: named(&self.services, &namespace, &prefix),

@@ -8,9 +8,10 @@ pub mod manifest;
 pub mod roles;
 
 pub use kinds::{
-    Counts, HandlerInvocations, Replicas, RestateClusterMirror, RestateClusterProvision, RestateClusterProvisionSpec,
-    RestateClusterProvisionStatus, RestateDeploymentInvocations, RestateDeploymentInvocationsStatus,
-    RestateDeploymentMirror, RestateDeploymentVersion, RestateDeploymentVersionStatus, ServedService,
+    Counts, HandlerInvocations, Replicas, RestateClusterMirror, RestateClusterProvision,
+    RestateClusterProvisionSpec, RestateClusterProvisionStatus, RestateDeploymentInvocations,
+    RestateDeploymentInvocationsStatus, RestateDeploymentMirror, RestateDeploymentVersion,
+    RestateDeploymentVersionStatus, ServedService,
 };
 
 /// The API group.

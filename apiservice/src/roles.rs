@@ -42,7 +42,10 @@ pub const ROLES: [Role; 3] = [
         name: "provision",
         aggregates_to: &[],
         purpose: "Provision clusters, which cannot be taken back",
-        entries: &[("restateclusters/provision", &[Verb::Create]), ("restateclusterprovisions", &[Verb::Create])],
+        entries: &[
+            ("restateclusters/provision", &[Verb::Create]),
+            ("restateclusterprovisions", &[Verb::Create]),
+        ],
     },
 ];
 
@@ -74,7 +77,9 @@ mod tests {
     #[test]
     fn nothing_that_acts_is_aggregated() {
         for role in ROLES.iter().filter(|role| !role.aggregates_to.is_empty()) {
-            let acts = |verbs: &[Verb]| verbs.iter().any(|verb| !matches!(verb, Verb::Get | Verb::List | Verb::Watch));
+            let acts = |verbs: &[Verb]| {
+                verbs.iter().any(|verb| !matches!(verb, Verb::Get | Verb::List | Verb::Watch))
+            };
             assert!(!role.entries.iter().any(|(_, verbs)| acts(verbs)), "{}", role.name);
         }
     }

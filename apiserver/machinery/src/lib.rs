@@ -12,10 +12,10 @@ pub mod authn;
 pub mod authz;
 pub mod certificates;
 mod delegated;
-#[cfg(test)]
-mod rig;
 pub mod health;
 pub mod metrics;
+#[cfg(test)]
+mod rig;
 pub mod serve;
 pub mod shutdown;
 pub mod tls;

@@ -67,7 +67,12 @@ fn handlers(usage: &UsageReport, registry: &Registry, versions: &Versions) -> Ve
         let key = (version.clone(), service.to_string(), handler.clone());
         found.entry(key).and_modify(|counts| *counts = sum(counts, &more)).or_insert(more);
     }
-    let entry = |((version, service, handler), invocations)| HandlerInvocations { version, service, handler, invocations };
+    let entry = |((version, service, handler), invocations)| HandlerInvocations {
+        version,
+        service,
+        handler,
+        invocations,
+    };
     found.into_iter().map(entry).collect()
 }
 
@@ -134,7 +139,9 @@ mod tests {
     }
 
     fn versions() -> Versions {
-        [("dp_old", "greeter-1"), ("dp_new", "greeter-2")].map(|(id, name)| (id.into(), name.to_owned())).into()
+        [("dp_old", "greeter-1"), ("dp_new", "greeter-2")]
+            .map(|(id, name)| (id.into(), name.to_owned()))
+            .into()
     }
 
     /// Z12: what other deployments serve is not shown.

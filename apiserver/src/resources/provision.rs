@@ -111,14 +111,19 @@ impl Provisioner {
                 ..Status::already_exists(named)
             }),
             Provisioning::Claimed { by, until } => {
-                let why = format!("{by} claimed the provisioning; if that came to nothing, try again after {until:.0}");
+                let why = format!(
+                    "{by} claimed the provisioning; if that came to nothing, try again after {until:.0}"
+                );
                 Err(Status::conflict(named, why).retry_after(5))
             }
             Provisioning::NodesSilent { silent } => {
-                let why = format!("every node must answer before a cluster is provisioned; {}", silent.join("; "));
+                let why =
+                    format!("every node must answer before a cluster is provisioned; {}", silent.join("; "));
                 Err(Status::conflict(named, why).retry_after(5))
             }
-            Provisioning::ByHand | Provisioning::ByServer => Err(Status::internal("a request is not a schedule")),
+            Provisioning::ByHand | Provisioning::ByServer => {
+                Err(Status::internal("a request is not a schedule"))
+            }
         }
     }
 
@@ -134,10 +139,14 @@ impl Provisioner {
         match api.patch_metadata(&claim.cluster, &PatchParams::default(), &Patch::Merge(patch)).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 409 => {
-                Err(Status::conflict(named, "the RestateCluster changed at this moment; ask again").retry_after(1))
+                Err(Status::conflict(named, "the RestateCluster changed at this moment; ask again")
+                    .retry_after(1))
             }
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a provisioning could not be claimed");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a provisioning could not be claimed"
+                );
                 Err(Status::internal("the provisioning could not be claimed on the RestateCluster"))
             }
         }
@@ -145,7 +154,12 @@ impl Provisioner {
 }
 
 fn call_audit(call: &Call, provision: &Provision) {
-    tracing::info!(user = call.user.name, cluster = provision.cluster, node = provision.node, "provisioning on request");
+    tracing::info!(
+        user = call.user.name,
+        cluster = provision.cluster,
+        node = provision.node,
+        "provisioning on request"
+    );
 }
 
 fn numbers(spec: &RestateClusterProvisionSpec) -> Numbers {
@@ -159,8 +173,8 @@ fn refuse_invalid(name: &str, spec: &RestateClusterProvisionSpec) -> Result<(), 
     let provider = spec.log_provider.as_deref().filter(|provider| !LOG_PROVIDERS.contains(provider));
     let provider = provider.map(|found| FieldError::not_supported("spec.logProvider", found, &LOG_PROVIDERS));
     let empty = spec.replication.as_deref().is_some_and(|text| text.trim().is_empty());
-    let replication =
-        empty.then(|| FieldError::invalid("spec.replication", "", "must be a number or, say, {zone: 2, node: 3}"));
+    let replication = empty
+        .then(|| FieldError::invalid("spec.replication", "", "must be a number or, say, {zone: 2, node: 3}"));
     let errors: Vec<_> = [partitions, provider, replication].into_iter().flatten().collect();
     if errors.is_empty() {
         return Ok(());
@@ -189,7 +203,11 @@ mod tests {
 
     use super::*;
 
-    fn spec(partitions: Option<u16>, provider: Option<&str>, replication: Option<&str>) -> RestateClusterProvisionSpec {
+    fn spec(
+        partitions: Option<u16>,
+        provider: Option<&str>,
+        replication: Option<&str>,
+    ) -> RestateClusterProvisionSpec {
         RestateClusterProvisionSpec {
             partitions,
             log_provider: provider.map(str::to_owned),

@@ -22,7 +22,11 @@ use crate::world::cluster_name;
 const LABEL_LENGTH: usize = 63;
 
 /// The object of one version.
-pub(crate) fn object(parent: &RestateDeployment, admin: Option<&Admin>, view: View) -> RestateDeploymentVersion {
+pub(crate) fn object(
+    parent: &RestateDeployment,
+    admin: Option<&Admin>,
+    view: View,
+) -> RestateDeploymentVersion {
     let cluster = cluster_name(parent).unwrap_or_default().to_owned();
     let latest = view.services.iter().any(|service| service.latest);
     let metadata = metadata(parent, &view, &cluster, latest);
@@ -53,7 +57,10 @@ fn served(service: restate_plan::deployment::ViewedService) -> ServedService {
 }
 
 /// Counts of both kinds together; none where either is unknown.
-pub(crate) fn counts(pinned: Option<restate_model::Counts>, unpinned: Option<restate_model::Counts>) -> Option<Counts> {
+pub(crate) fn counts(
+    pinned: Option<restate_model::Counts>,
+    unpinned: Option<restate_model::Counts>,
+) -> Option<Counts> {
     let (pinned, unpinned) = (pinned?, unpinned?);
     let restate_model::Counts { running, backing_off, suspended, paused, ready, inboxed, scheduled, other } =
         pinned.plus(unpinned);
@@ -83,7 +90,9 @@ fn metadata(parent: &RestateDeployment, view: &View, cluster: &str, latest: bool
         namespace: Some(view.namespace.clone()),
         uid: Some(uid(parent, &view.hash.to_string())),
         creation_timestamp: view.created_at.map(Time),
-        labels: Some(labels.map(|(key, value)| (key.to_owned(), value)).into_iter().collect::<BTreeMap<_, _>>()),
+        labels: Some(
+            labels.map(|(key, value)| (key.to_owned(), value)).into_iter().collect::<BTreeMap<_, _>>(),
+        ),
         owner_references: Some(vec![owner(parent)]),
         ..ObjectMeta::default()
     }
@@ -91,7 +100,8 @@ fn metadata(parent: &RestateDeployment, view: &View, cluster: &str, latest: bool
 
 /// Stable: from the parent's uid and the version's hash (R8).
 fn uid(parent: &RestateDeployment, hash: &str) -> String {
-    let namespace = parent.metadata.uid.as_deref().and_then(|uid| uid.parse().ok()).unwrap_or(Uuid::NAMESPACE_OID);
+    let namespace =
+        parent.metadata.uid.as_deref().and_then(|uid| uid.parse().ok()).unwrap_or(Uuid::NAMESPACE_OID);
     Uuid::new_v5(&namespace, hash.as_bytes()).to_string()
 }
 
@@ -130,7 +140,8 @@ fn conditions(view: &View) -> Vec<restate_crd::condition::Condition> {
             (ConditionStatus::False, Reason::VersionsDraining)
         }
     };
-    let message = view.rejection.as_ref().map_or_else(|| view.state.to_string(), |rejection| rejection.message.clone());
+    let message =
+        view.rejection.as_ref().map_or_else(|| view.state.to_string(), |rejection| rejection.message.clone());
     let mut conditions = Conditions::default();
     conditions.set(ConditionType::Ready, Verdict::new(status, reason, message), Timestamp::UNIX_EPOCH);
     let mut conditions: Vec<_> = conditions.iter().cloned().collect();

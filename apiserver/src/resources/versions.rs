@@ -31,7 +31,11 @@ impl Versions {
     }
 
     /// The versions of one deployment, as of the newest answers.
-    pub(crate) fn of(&self, parent: &Arc<RestateDeployment>, now: Timestamp) -> Vec<RestateDeploymentVersion> {
+    pub(crate) fn of(
+        &self,
+        parent: &Arc<RestateDeployment>,
+        now: Timestamp,
+    ) -> Vec<RestateDeploymentVersion> {
         let admin = self.world.admin(parent);
         let snapshot = admin.as_ref().and_then(|admin| self.restates.snapshot(admin));
         let views = self.world.views(parent, snapshot, now);
@@ -86,7 +90,8 @@ const LOOK_FOR_WATCHERS: std::time::Duration = std::time::Duration::from_secs(1)
 
 /// Whether a deployment may have a version that is wanted; a version's name begins with its deployment's.
 fn is_wanted(object: &RestateDeployment, wanted: &Wanted) -> bool {
-    let namespace = wanted.namespace.as_deref().is_none_or(|wanted| object.namespace().as_deref() == Some(wanted));
+    let namespace =
+        wanted.namespace.as_deref().is_none_or(|wanted| object.namespace().as_deref() == Some(wanted));
     let prefix = || format!("{}-", object.name_any());
     namespace && wanted.name.as_deref().is_none_or(|wanted| wanted.starts_with(&prefix()))
 }

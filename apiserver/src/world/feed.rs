@@ -4,9 +4,9 @@ use std::fmt::Debug;
 
 use futures::StreamExt;
 use kube::core::DeserializeGuard;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{Store, store::Writer};
 use kube::runtime::watcher::{Config, Event, watcher};
-use kube::runtime::WatchStreamExt;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -24,8 +24,12 @@ where
     store
 }
 
-async fn fill<K>(api: Api<DeserializeGuard<K>>, config: Config, mut writer: Writer<K>, changed: watch::Sender<u64>)
-where
+async fn fill<K>(
+    api: Api<DeserializeGuard<K>>,
+    config: Config,
+    mut writer: Writer<K>,
+    changed: watch::Sender<u64>,
+) where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
 {
     let events = watcher(api, config).default_backoff();

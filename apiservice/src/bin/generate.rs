@@ -25,6 +25,9 @@ fn check(path: &Path, wanted: &str) -> ExitCode {
     if std::fs::read_to_string(path).is_ok_and(|found| found == wanted) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("{} is not what the descriptors say: run cargo run -p restate-apiservice --bin generate", path.display());
+    eprintln!(
+        "{} is not what the descriptors say: run cargo run -p restate-apiservice --bin generate",
+        path.display()
+    );
     ExitCode::FAILURE
 }

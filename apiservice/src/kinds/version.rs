@@ -184,7 +184,11 @@ impl Kind for RestateDeploymentVersion {
 }
 
 fn services_text(services: &[ServedService]) -> String {
-    services.iter().map(|service| format!("{}@{}", service.name, service.revision)).collect::<Vec<_>>().join(",")
+    services
+        .iter()
+        .map(|service| format!("{}@{}", service.name, service.revision))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 fn kept_text(reasons: &[KeptBecause]) -> String {
