@@ -37,8 +37,10 @@ pub(crate) async fn until<T>(listener: TcpListener, program: Program, end: impl 
 }
 
 async fn connection(stream: TcpStream, program: Program) {
-    let service = service_fn(move |request| std::future::ready(Ok::<_, Infallible>(answer(&program, request))));
-    let served = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    let service =
+        service_fn(move |request| std::future::ready(Ok::<_, Infallible>(answer(&program, request))));
+    let served =
+        http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = served {
         tracing::warn!(%error, "a connection ended early");
     }

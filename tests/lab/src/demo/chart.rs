@@ -89,7 +89,7 @@ fn key(chart: &Path, values: &str) -> Result<String> {
         hash.update(file.strip_prefix(charts).unwrap_or(&file).as_os_str().as_encoded_bytes());
         hash.update(fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?);
     }
-    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(&hash.finalize()[..8]))
 }
 
 /// Links are not followed: a chart that contains another by link is hashed once.

@@ -181,7 +181,7 @@ impl Blob {
             hashing.flush()?;
             hashing.hash.finalize()
         };
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex::encode(hash);
         let digest = Sha256Digest::from_str(&hex).map_err(io::Error::other)?;
         let size = content.as_file().metadata()?.len();
         Ok(Self { descriptor: Descriptor::new(kind, size, digest), content })
@@ -274,7 +274,7 @@ mod tests {
 
     fn blob<'a>(files: &'a HashMap<String, Vec<u8>>, digest: &Digest) -> &'a [u8] {
         let content = &files[&format!("blobs/sha256/{}", digest.digest())];
-        let hash: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex::encode(Sha256::digest(content));
         assert_eq!(hash, digest.digest(), "a blob is named by its own digest");
         content
     }

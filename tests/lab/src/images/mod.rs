@@ -27,7 +27,12 @@ use strum::IntoEnumIterator;
 pub use layer::Layer;
 pub use programs::workspace;
 
-use self::{archive::Image, programs::Program, recipe::Recipe, stamp::Record};
+use self::{
+    archive::Image,
+    programs::{Profile, Program},
+    recipe::Recipe,
+    stamp::Record,
+};
 use crate::{Context, Result, node::Node, progress::Step, tools::Tools};
 
 /// Where the lab's images live: no registry is ever asked for a name on localhost.
@@ -77,9 +82,9 @@ pub async fn ensure(context: &Context, node: &Node) -> Result<Images> {
 
 /// Builds what is stale. It needs no node: this can go on while one starts.
 pub async fn build(context: &Context, tools: &Tools) -> Result<Built> {
-    programs::build(context, &Program::iter().collect::<Vec<_>>()).await?;
+    programs::build(context, &Program::iter().collect::<Vec<_>>(), Profile::Lab).await?;
     let step = context.progress.step("images");
-    let [controller, apiserver] = finish(context, &recipe::product(context).await?, &step)?;
+    let [controller, apiserver] = finish(context, &recipe::product(context, Profile::Lab).await?, &step)?;
     let [greeter_v1, greeter_v2] = finish(context, &recipe::greeter(context).await?, &step)?;
     let [restate] = finish(context, &[recipe::restate(tools).await?], &step)?;
     let records = vec![controller, apiserver, greeter_v1, greeter_v2, restate];
@@ -109,8 +114,8 @@ pub async fn ensure_typescript(context: &Context, node: &Node) -> Result<String>
 /// `cargo lab image`: the product's images, for anybody to load or push.
 pub async fn export(context: &Context, arguments: ImageArgs) -> Result<()> {
     let ImageArgs { output, tag } = arguments;
-    programs::build(context, &[Program::Controller, Program::Apiserver]).await?;
-    for recipe in recipe::product(context).await? {
+    programs::build(context, &[Program::Controller, Program::Apiserver], Profile::Release).await?;
+    for recipe in recipe::product(context, Profile::Release).await? {
         let image = Image::new(recipe.config.clone(), &recipe.layers)?;
         let name = format!("{}/{}:{tag}", prefix(context), recipe.name);
         let archive = output.join(format!("{}.tar", recipe.name));

@@ -1,5 +1,5 @@
-//! The workspace's own programs, built for release into the lab's cache: a fresh clone reuses the dependencies that
-//! an earlier one has built.
+//! The workspace's own programs, built into the lab's cache: a fresh clone reuses the dependencies that an earlier
+//! one has built.
 
 use std::{
     env,
@@ -22,6 +22,16 @@ pub(super) enum Program {
     Greeter,
 }
 
+/// How much the compiler is to try; `strum` gives cargo's word, which is also the name of the folder.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub(super) enum Profile {
+    /// Built quickly: what the lab runs.
+    Lab,
+    /// What is given away.
+    Release,
+}
+
 impl Program {
     /// The name of its crate and of its file.
     pub(super) fn name(self) -> &'static str {
@@ -29,18 +39,18 @@ impl Program {
     }
 
     /// Where the build puts it.
-    pub(super) fn path(self, context: &Context) -> PathBuf {
-        target(context).join("release").join(self.name())
+    pub(super) fn path(self, context: &Context, profile: Profile) -> PathBuf {
+        target(context).join(<&str>::from(profile)).join(self.name())
     }
 }
 
 /// Builds programs; takes about a second when nothing has changed.
-pub(super) async fn build(context: &Context, programs: &[Program]) -> Result<()> {
+pub(super) async fn build(context: &Context, programs: &[Program], profile: Profile) -> Result<()> {
     let step = context.progress.step("programs for the images");
     let packages = programs.iter().flat_map(|program| ["--package", program.name()]);
     // With the lowest priority: a node that may be running beside it must go on answering.
     Invocation::new("building the programs for the images", "nice")
-        .args(["-n", "10", "cargo", "build", "--release", "--locked"])
+        .args(["-n", "10", "cargo", "build", "--locked", "--profile", profile.into()])
         .args(packages)
         .dir(&workspace())
         .env("CARGO_TARGET_DIR", target(context))

@@ -1,8 +1,17 @@
 //! What each image is made of.
 
-use std::{ffi::OsStr, path::Path};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
-use super::{Layer, archive::ImageConfig, base, programs::Program, typescript};
+use super::{
+    Layer,
+    archive::ImageConfig,
+    base,
+    programs::{Profile, Program},
+    typescript,
+};
 use crate::{Context, Result, tools::Tools};
 
 /// An image before it is built: everything that decides what it will be.
@@ -19,18 +28,21 @@ pub(super) struct Recipe {
 }
 
 /// The product: what `cargo lab image` writes.
-pub(super) async fn product(context: &Context) -> Result<Vec<Recipe>> {
+pub(super) async fn product(context: &Context, profile: Profile) -> Result<Vec<Recipe>> {
     let programs = [("controller", Program::Controller), ("apiserver", Program::Apiserver)];
-    let paths = programs.map(|(_, program)| program.path(context));
+    let paths = programs.map(|(_, program)| program.path(context, profile));
     let base = base::layer(&paths.each_ref().map(AsRef::as_ref)).await?;
-    Ok(programs.map(|(name, program)| of_program(name, program, &base, context)).into())
+    Ok(programs
+        .map(|(name, program)| of_program(name, program, &base, program.path(context, profile)))
+        .into())
 }
 
 /// Two versions of the demo's service. They differ in what they say, and so in their digest.
 pub(super) async fn greeter(context: &Context) -> Result<Vec<Recipe>> {
-    let base = base::layer(&[&Program::Greeter.path(context)]).await?;
+    let path = Program::Greeter.path(context, Profile::Lab);
+    let base = base::layer(&[&path]).await?;
     let version = |tag: &'static str, variable: &str| {
-        let mut recipe = of_program("greeter", Program::Greeter, &base, context);
+        let mut recipe = of_program("greeter", Program::Greeter, &base, path.clone());
         recipe.config.environment = vec![variable.to_owned()];
         Recipe { tag: Some(tag), ..recipe }
     };
@@ -59,9 +71,9 @@ pub(super) async fn typescript(context: &Context) -> Result<Recipe> {
     Ok(Recipe { name: "typescript-service", tag: None, config, layers })
 }
 
-fn of_program(name: &'static str, program: Program, base: &Layer, context: &Context) -> Recipe {
+fn of_program(name: &'static str, program: Program, base: &Layer, path: PathBuf) -> Recipe {
     let place = in_bin(program.name());
-    let layer = Layer::new().program(&place, program.path(context));
+    let layer = Layer::new().program(&place, path);
     Recipe { name, tag: None, config: base::config(&place, &[]), layers: vec![base.clone(), layer] }
 }
 

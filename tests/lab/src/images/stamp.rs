@@ -26,7 +26,7 @@ pub(super) fn of(recipe: &Recipe) -> io::Result<String> {
             hash.update(serde_json::to_vec(&identity)?);
         }
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(hash.finalize()))
 }
 
 /// What the last build of an image left.

@@ -46,5 +46,5 @@ fn key(sources: &std::path::Path) -> Result<String> {
         let path = sources.join(input);
         hash.update(std::fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?);
     }
-    Ok(hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(&hash.finalize()[..6]))
 }

@@ -20,13 +20,7 @@ use tokio::process::Command;
 
 use self::tally::Tally;
 use crate::{
-    Context, Result,
-    args::Kubernetes,
-    claim::Claim,
-    demo, images,
-    images::workspace,
-    node,
-    tools::Tools,
+    Context, Result, args::Kubernetes, claim::Claim, demo, images, images::workspace, node, tools::Tools,
 };
 
 /// Options of `cargo lab test`.
@@ -83,8 +77,7 @@ impl Layer {
     fn budget(self) -> Duration {
         Duration::from_mins(match self {
             Self::Format | Self::Borders | Self::Dependencies | Self::Drift | Self::Charts => 2,
-            Self::Lint | Self::Docs => 5,
-            Self::Unit => 5,
+            Self::Lint | Self::Docs | Self::Unit => 5,
             Self::E2e | Self::Oldest => 15,
         })
     }
@@ -148,7 +141,9 @@ pub async fn run(context: &Context, arguments: TestArgs) -> Result<ExitCode> {
     }
     println!("\n{}", summary(&ended));
     let mut total = Tally::default();
-    ended.iter().for_each(|ended| total += ended.tally);
+    for layer in &ended {
+        total += layer.tally;
+    }
     println!("{total}");
     Ok(if total.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -174,7 +169,8 @@ async fn run_layer(context: &Context, layer: Layer, arguments: &TestArgs) -> Res
         Layer::Borders => Ok(listed(&borders::check(context).await?)),
         Layer::Dependencies => Ok(listed(&dependencies::check()?)),
         Layer::Lint => {
-            let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"];
+            let clippy =
+                ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"];
             program::check(cargo(&clippy)).await
         }
         Layer::Drift => drift(context).await,
@@ -197,7 +193,9 @@ async fn run_layer(context: &Context, layer: Layer, arguments: &TestArgs) -> Res
 
 /// Each finding is printed; one or many, the check has failed.
 fn listed(findings: &[String]) -> Tally {
-    findings.iter().for_each(|finding| println!("  {finding}"));
+    for finding in findings {
+        println!("  {finding}");
+    }
     Tally::of_check(findings.is_empty())
 }
 
@@ -222,14 +220,18 @@ async fn charts(context: &Context) -> Result<Tally> {
 }
 
 fn summary(ended: &[Ended]) -> String {
-    let mut table = format!("{:<14}{:>8}{:>8}{:>8}{:>9}", "LAYER", "PASSED", "FAILED", "SKIPPED", "TIME");
-    for Ended { layer, tally, time } in ended {
-        let Tally { passed, failed, skipped } = tally;
-        let late = if *time > layer.budget() { format!("  over {} min", layer.budget().as_secs() / 60) } else { String::new() };
-        let name: &str = layer.into();
-        table += &format!("\n{name:<14}{passed:>8}{failed:>8}{skipped:>8}{:>7} s{late}", time.as_secs());
+    let header = format!("{:<14}{:>8}{:>8}{:>8}{:>9}", "LAYER", "PASSED", "FAILED", "SKIPPED", "TIME");
+    std::iter::once(header).chain(ended.iter().map(Ended::row)).collect::<Vec<_>>().join("\n")
+}
+
+impl Ended {
+    fn row(&self) -> String {
+        let Self { layer, tally: Tally { passed, failed, skipped }, time } = self;
+        let minutes = layer.budget().as_secs() / 60;
+        let late = if *time > layer.budget() { format!("  over {minutes} min") } else { String::new() };
+        let (name, seconds) = (<&str>::from(layer), time.as_secs());
+        format!("{name:<14}{passed:>8}{failed:>8}{skipped:>8}{seconds:>7} s{late}")
     }
-    table
 }
 
 #[cfg(test)]
@@ -268,7 +270,11 @@ mod tests {
 
     #[test]
     fn a_layer_over_its_budget_is_marked() {
-        let ended = |layer, seconds| Ended { layer, tally: Tally::of_check(true), time: Duration::from_secs(seconds) };
+        let ended = |layer, seconds| Ended {
+            layer,
+            tally: Tally::of_check(true),
+            time: Duration::from_secs(seconds),
+        };
         insta::assert_snapshot!(summary(&[ended(Layer::Format, 3), ended(Layer::Unit, 301)]), @r"
         LAYER           PASSED  FAILED SKIPPED     TIME
         format               1       0       0      3 s

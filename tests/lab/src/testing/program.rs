@@ -14,7 +14,10 @@ use crate::{Context, Result, images::workspace};
 /// Cargo in this clone. Dependencies are built once for all clones, beside the images' programs.
 pub(super) fn cargo(context: &Context, arguments: &[&str]) -> Command {
     let mut cargo = Command::new("cargo");
-    cargo.args(arguments).current_dir(workspace()).env("CARGO_TARGET_DIR", context.cache.path().join("target"));
+    cargo
+        .args(arguments)
+        .current_dir(workspace())
+        .env("CARGO_TARGET_DIR", context.cache.path().join("target"));
     // A snapshot that differs is a failure, and never a new file in the clone.
     cargo.env("INSTA_UPDATE", "no");
     cargo
@@ -80,7 +83,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_suite_is_read_by_its_last_line_alone() {
-        let script = "echo 'test result: ok. 9 passed; 0 failed; 0 ignored'; echo '3 passed, 1 failed'; exit 1";
+        let script =
+            "echo 'test result: ok. 9 passed; 0 failed; 0 ignored'; echo '3 passed, 1 failed'; exit 1";
         assert_eq!(suite(shell(script)).await.unwrap(), Tally { passed: 3, failed: 1, skipped: 0 });
     }
 }

@@ -96,7 +96,10 @@ mod tests {
     }
 
     #[rstest]
-    #[case("test result: ok. 7 passed; 0 failed; 2 ignored; 0 measured; 3 filtered out; finished in 0.01s", tally(7, 0, 2))]
+    #[case(
+        "test result: ok. 7 passed; 0 failed; 2 ignored; 0 measured; 3 filtered out; finished in 0.01s",
+        tally(7, 0, 2)
+    )]
     #[case("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out", tally(1, 2, 0))]
     fn a_test_program_says_how_it_ended(#[case] line: &str, #[case] counts: Tally) {
         assert_eq!(Tally::of_test_program(line), Some(counts));
