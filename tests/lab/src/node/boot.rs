@@ -41,7 +41,7 @@ pub(super) async fn up(context: &Context, tools: &Tools) -> Result<Node> {
         );
     }
     debian::ensure(context).await.context("the machine lacks packages that the node needs")?;
-    owner::make_room(context).await?;
+    owner::make_room(context, "cargo lab up").await?;
     let record = settle(context, tools).await?;
     owner::sign(context)?;
     let site = site(context, &record)?;

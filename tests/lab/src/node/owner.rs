@@ -31,20 +31,18 @@ pub(super) fn sign(context: &Context) -> Result<()> {
     Ok(fs::write(Path::new(RUN_DIRECTORY).join(FILE), serde_json::to_vec(&owner)?)?)
 }
 
-/// The context of a lab that was started with other directories, if there is one.
-pub(super) fn foreign(context: &Context) -> Option<Context> {
-    foreign_in(context, Path::new(RUN_DIRECTORY))
-}
-
 /// Takes down a lab that was started with other directories, once it is idle.
-pub(super) async fn make_room(context: &Context) -> Result<()> {
-    let Some(foreign) = foreign(context) else { return Ok(()) };
+pub(super) async fn make_room(context: &Context, purpose: &str) -> Result<()> {
+    let Some(foreign) = foreign_in(context, Path::new(RUN_DIRECTORY)) else { return Ok(()) };
     let place = foreign.state.path().display();
     context.progress.say(format_args!("another lab is on this machine, of {place}: it is taken down"));
-    let _claim = Claim::take(&foreign, "cargo lab up").await?;
+    // With one cache there is one claim, and it is held by this command already.
+    let has_its_own_claim = foreign.cache.path() != context.cache.path();
+    let _claim = if has_its_own_claim { Some(Claim::take(&foreign, purpose).await?) } else { None };
     teardown::take_down(&foreign).await
 }
 
+/// The context of a lab that was started with other directories, if there is one.
 fn foreign_in(context: &Context, run: &Path) -> Option<Context> {
     let owner: Owner = serde_json::from_slice(&fs::read(run.join(FILE)).ok()?).ok()?;
     let is_other = owner.state != context.state.path() && owner.state.exists();

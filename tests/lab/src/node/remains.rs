@@ -102,16 +102,29 @@ pub(super) fn remove_control_groups() {
     }
 }
 
-/// Unmounts everything below a directory, the last mounted first.
-pub(super) fn unmount_below(place: &Path) -> Result<()> {
-    let mounts = Process::myself().and_then(|own| own.mountinfo()).context("failed to read the mounts")?;
-    let below = mounts.into_iter().map(|mount| mount.mount_point).filter(|point| point.starts_with(place));
-    let points: Vec<PathBuf> = below.collect();
-    for point in points.iter().rev() {
-        rustix::mount::unmount(point, UnmountFlags::DETACH)
-            .with_context(|| format!("failed to unmount {}", point.display()))?;
+/// Unmounts everything below a directory, the last mounted first. What ends at the same time may be gone before it is
+/// its turn, so it is asked again what is left.
+pub(super) async fn unmount_below(place: &Path) -> Result<()> {
+    for _ in 0..5 {
+        let mounted = mounted_below(place)?;
+        if mounted.is_empty() {
+            return Ok(());
+        }
+        for point in mounted.iter().rev() {
+            let _ = rustix::mount::unmount(point, UnmountFlags::DETACH);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Ok(())
+    let Some(point) = mounted_below(place)?.pop() else { return Ok(()) };
+    let unmounted = rustix::mount::unmount(&point, UnmountFlags::DETACH);
+    unmounted.with_context(|| format!("failed to unmount {}", point.display()))
+}
+
+/// Where something is mounted below a directory; a mount that another one hides cannot be reached and does no harm.
+fn mounted_below(place: &Path) -> Result<Vec<PathBuf>> {
+    let mounts = Process::myself().and_then(|own| own.mountinfo()).context("failed to read the mounts")?;
+    let points = mounts.into_iter().map(|mount| mount.mount_point);
+    Ok(points.filter(|point| point.starts_with(place) && point.exists()).collect())
 }
 
 /// Containers are gone by now; directories that the kernel still holds for a moment are tried again.

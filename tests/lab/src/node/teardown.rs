@@ -15,7 +15,7 @@ use super::{
     remains,
     site::{self, RUN_DIRECTORY},
 };
-use crate::{Context, Result, claim::Claim};
+use crate::{Context, Result};
 
 /// Who ends first: whoever uses another one ends before it. kube-apiserver waits for ever when etcd went first.
 const ORDER: [Component; 8] = [
@@ -46,10 +46,7 @@ pub(super) fn patience(component: Component) -> Duration {
 
 /// Takes down whatever is there of a lab, whoever started it.
 pub async fn down(context: &Context) -> Result<()> {
-    if let Some(foreign) = owner::foreign(context) {
-        let _claim = Claim::take(&foreign, "cargo lab down").await?;
-        take_down(&foreign).await?;
-    }
+    owner::make_room(context, "cargo lab down").await?;
     take_down(context).await
 }
 
@@ -73,8 +70,8 @@ pub(super) async fn take_down(context: &Context) -> Result<()> {
     remains::end_strays(context).await;
     remains::remove_traces_of_shims(Path::new(RUN_DIRECTORY));
     step.now("mounts, links and packet rules");
-    remains::unmount_below(context.state.path())?;
-    remains::unmount_below(Path::new(RUN_DIRECTORY))?;
+    remains::unmount_below(context.state.path()).await?;
+    remains::unmount_below(Path::new(RUN_DIRECTORY)).await?;
     let others = remains::another_node_runs();
     let settings = record.map_or_else(BTreeMap::new, |record| record.settings);
     network::remove(context, &settings, others).await.context("failed to take away the lab's network")?;
