@@ -35,7 +35,7 @@ async fn main() -> anyhow::Result<()> {
     let shutdown = until_told()?;
     let world = World::open(&client, &args.place.cluster_dns);
     let restates = Restates::new(&shutdown)?;
-    let foundation = serving::Foundation::new(&client, &args, &world)?;
+    let foundation = serving::Foundation::new(&client, &args, &world);
     let api = api(&client, &args, &world, &restates, &foundation)?;
     foundation.serve(&api, shutdown).await
 }

@@ -76,8 +76,8 @@ impl Restates {
     }
 
     /// Goes on asking these, and no others, at the pollers' own pace.
-    pub(crate) fn keep_asking(&self, admins: Vec<Admin>) {
-        for admin in &admins {
+    pub(crate) fn keep_asking(&self, admins: &[Admin]) {
+        for admin in admins {
             drop(self.subscription(admin));
         }
         for (key, known) in self.known().iter_mut() {
@@ -146,7 +146,7 @@ async fn ring(
 ) {
     loop {
         tokio::select! {
-            changed = changes.changed() => match changed {
+            news = changes.changed() => match news {
                 Ok(()) => bell.send_modify(|count| *count = count.wrapping_add(1)),
                 Err(_) => return,
             },

@@ -45,7 +45,7 @@ pub(crate) struct Foundation {
 impl Foundation {
     /// Opens what has to be known before the first request. Readiness waits for the stored objects, never for a
     /// Restate.
-    pub(crate) fn new(client: &Client, args: &Args, world: &World) -> anyhow::Result<Self> {
+    pub(crate) fn new(client: &Client, args: &Args, world: &World) -> Self {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry, "restate-apiserver");
         let health = Health::new();
@@ -59,7 +59,7 @@ impl Foundation {
         });
         let authorizer = Authorizer::new(client.clone(), metrics.clone()).with_health(&health);
         let certificate = health.gate("serving-certificate", "there is no serving certificate yet");
-        Ok(Self {
+        Self {
             client: client.clone(),
             args: args.clone(),
             config,
@@ -69,7 +69,7 @@ impl Foundation {
             registry: Mutex::new(registry),
             slot: CertificateSlot::new(),
             certificate,
-        })
+        }
     }
 
     /// Who may do what, for second questions.

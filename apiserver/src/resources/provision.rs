@@ -80,7 +80,7 @@ impl Provisioner {
         let stored = self.world.cluster(name).ok_or_else(|| Status::not_found(named))?;
         let valid = cluster::validate(&stored).map_err(|error| Status::conflict(named, error))?;
         let seen = self.seen(&valid).await;
-        self.must_be_time(named, &valid, &seen)?;
+        Self::must_be_time(named, &valid, &seen)?;
         let numbers = numbers(&object.spec);
         let now = Timestamp::now();
         let (claim, provision) = cluster::claim_and_provision(&valid, &seen, numbers, now)
@@ -103,7 +103,7 @@ impl Provisioner {
         Seen { nodes: self.nodes.identities(addresses).await, operator, ..Seen::default() }
     }
 
-    fn must_be_time(&self, named: Named<'_>, valid: &Valid, seen: &Seen) -> Result<(), Status> {
+    fn must_be_time(named: Named<'_>, valid: &Valid, seen: &Seen) -> Result<(), Status> {
         match cluster::on_request(valid, seen, Timestamp::now()) {
             Provisioning::Now => Ok(()),
             Provisioning::Done => Err(Status {

@@ -39,7 +39,7 @@ pub(crate) fn object(
         deployment_id: view.deployment_id.map(|id| id.to_string()),
         endpoint: Some(view.endpoint),
         images: view.images,
-        services: view.services.into_iter().map(served).collect(),
+        services: view.services.iter().map(served).collect(),
         state: view.state,
         latest,
         kept_because: view.kept_because,
@@ -52,7 +52,7 @@ pub(crate) fn object(
     RestateDeploymentVersion { metadata, status }
 }
 
-fn served(service: restate_plan::deployment::ViewedService) -> ServedService {
+fn served(service: &restate_plan::deployment::ViewedService) -> ServedService {
     ServedService { name: service.name.to_string(), revision: service.revision, latest: service.latest }
 }
 
@@ -145,7 +145,9 @@ fn conditions(view: &View) -> Vec<restate_crd::condition::Condition> {
     let mut conditions = Conditions::default();
     conditions.set(ConditionType::Ready, Verdict::new(status, reason, message), Timestamp::UNIX_EPOCH);
     let mut conditions: Vec<_> = conditions.iter().cloned().collect();
-    conditions.iter_mut().for_each(|condition| condition.last_transition_time = None);
+    for condition in &mut conditions {
+        condition.last_transition_time = None;
+    }
     conditions
 }
 

@@ -59,7 +59,8 @@ impl Versions {
         let mut answered = self.restates.changes();
         loop {
             let watched = self.store.watchers() > 0;
-            self.restates.keep_asking(watched.then(|| self.admins(&Wanted::default())).unwrap_or_default());
+            let asked = if watched { self.admins(&Wanted::default()) } else { Vec::new() };
+            self.restates.keep_asking(&asked);
             if watched && self.publish(Timestamp::now()).is_err() {
                 tracing::warn!("watches stay behind until versions can be published again");
             }
