@@ -202,10 +202,7 @@ fn a_rollback_to_a_retired_version_registers_it_anew() {
     world.log.clear();
     world.deploy(0);
     roll(&mut world);
-    assert_eq!(
-        world.log[..3],
-        ["annotate -remove-version-at", "scale 2", "register force=false"]
-    );
+    assert_eq!(world.log[..3], ["annotate -remove-version-at", "scale 2", "register force=false"]);
     assert!(ready(&world));
 }
 
@@ -457,6 +454,20 @@ fn only_a_draining_version_has_an_autoscaler_and_it_goes_before_the_pods() {
     let deleted = world.log.iter().position(|line| line == "delete HorizontalPodAutoscaler");
     let zero = world.log.iter().position(|line| line == "scale 0");
     assert!(deleted.is_some() && deleted < zero, "{:?}", world.log);
+}
+
+#[test]
+fn an_autoscaler_s_heartbeat_changes_nothing() {
+    let mut world = autoscaled();
+    world.call("a", true);
+    world.deploy(1);
+    roll(&mut world);
+    let before = world.decide();
+    let status = world.autoscalers[0].status.get_or_insert_default();
+    (status.desired_replicas, status.observed_generation) = (4, Some(7));
+    let after = world.decide();
+    assert_eq!((&after.plan, &after.status), (&before.plan, &before.status), "op#190");
+    assert!(after.plan.steps.is_empty());
 }
 
 #[test]
