@@ -118,3 +118,27 @@ fn user_dir(variable: &str, under_home: &str) -> Result<PathBuf> {
     let home = env::home_dir().context("the user has no home directory")?;
     Ok(home.join(under_home).join(NAME))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_things_share_a_place() {
+        let (cache, state) = (CacheDir::at("/cache".into()), StateDir::at("/state".into()));
+        let of_cache = [cache.tools(), cache.images(), cache.logs(), cache.claim()];
+        let of_state = [
+            state.record(),
+            state.kubeconfig(),
+            state.pki(),
+            state.config(),
+            state.logs(),
+            state.processes(),
+        ];
+        let all: Vec<_> =
+            of_cache.into_iter().chain(of_state).chain([state.data("etcd"), state.data("kubelet")]).collect();
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+    }
+}

@@ -53,3 +53,29 @@ fn kubeconfig(site: &Site, user: &str) -> Result<Value> {
         "current-context": "restate-lab",
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::config::Kubeconfig;
+
+    use super::*;
+    use crate::{
+        node::{pki, tests::site},
+        places::StateDir,
+    };
+
+    #[test]
+    fn every_user_has_one_that_a_client_reads() {
+        let place = tempfile::tempdir().expect("a directory");
+        let site = Site { state: StateDir::at(place.path().to_owned()), ..site() };
+        fs::create_dir_all(site.state.config()).expect("made");
+        pki::ensure(&site.state).expect("certificates");
+        write_all(&site).expect("written");
+        for path in USERS.map(|user| site.kubeconfig(user)).into_iter().chain([site.state.kubeconfig()]) {
+            let read = Kubeconfig::read_from(&path).expect("a kubeconfig");
+            let server = read.clusters[0].cluster.as_ref().and_then(|cluster| cluster.server.clone());
+            assert_eq!(server.as_deref(), Some("https://127.0.0.1:6443"));
+            assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o077, 0);
+        }
+    }
+}

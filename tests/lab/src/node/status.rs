@@ -81,3 +81,41 @@ impl Seen {
         let _ = writeln!(text, "{:<26}{process:<9}{ports:<13}{state}", component.name());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn seen(component: Component, presence: Presence) -> Seen {
+        let process = (presence == Presence::Running).then_some(42);
+        Seen { component, presence, process, ports: vec![2379, 2380] }
+    }
+
+    #[test]
+    fn a_line_says_what_to_do() {
+        let mut text = String::new();
+        for presence in [Presence::Running, Presence::Outdated, Presence::Ended, Presence::Absent] {
+            seen(Component::Etcd, presence).write(&mut text);
+        }
+        insta::assert_snapshot!(text, @"
+        etcd                      42       2379,2380    running
+        etcd                      -        2379,2380    running, to be restarted by `up`
+        etcd                      -        2379,2380    ended; `up` starts it again
+        etcd                      -        2379,2380    not started
+        ");
+    }
+
+    #[rstest]
+    #[case::never_started(Component::Kwok, Presence::Absent, false)]
+    #[case::killed(Component::Kwok, Presence::Ended, true)]
+    #[case::needed_by_all(Component::Kubelet, Presence::Absent, true)]
+    fn kwok_is_shown_when_it_was_asked_for(
+        #[case] component: Component,
+        #[case] presence: Presence,
+        #[case] expected: bool,
+    ) {
+        assert_eq!(seen(component, presence).is_worth_a_line(), expected);
+    }
+}

@@ -179,3 +179,57 @@ fn last_words(output: &Output, log: Option<&Path>) -> String {
     };
     format!("{}{place}", last_lines(&text, LAST_LINES))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Invocation {
+        Invocation::new("a test", "sh").args(["-c", script])
+    }
+
+    #[tokio::test]
+    async fn what_is_printed_is_given() {
+        assert_eq!(shell("echo out; echo err >&2").text().await.expect("it ends well"), "out\n");
+    }
+
+    #[tokio::test]
+    async fn what_is_read_is_all_of_the_input() {
+        let input = vec![b'x'; 1 << 20];
+        assert_eq!(shell("wc -c").input(input).text().await.expect("it ends well").trim(), "1048576");
+    }
+
+    #[tokio::test]
+    async fn input_that_nobody_reads_is_no_failure() {
+        assert!(shell("exit 0").input(vec![b'x'; 1 << 20]).run().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_failure_shows_its_last_words() {
+        let error = shell("echo first; echo why >&2; exit 3").run().await.expect_err("it fails");
+        insta::assert_snapshot!(error, @"
+        a test failed (exit status: 3)
+            why
+        ");
+    }
+
+    #[tokio::test]
+    async fn a_failure_names_its_log() {
+        let place = tempfile::tempdir().expect("a directory");
+        let log = place.path().join("deep/build.log");
+        let error = shell("seq 100; exit 1").log(&log).run().await.expect_err("it fails").to_string();
+        assert!(error.contains("\n    100\n") && !error.contains("\n    80\n"), "{error}");
+        assert!(error.ends_with(&format!("log: {}", log.display())), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_is_named() {
+        let error = Invocation::new("a test", "/nowhere/program").run().await.expect_err("there is none");
+        assert_eq!(error.to_string(), "a test: cannot start /nowhere/program");
+    }
+
+    #[test]
+    fn empty_lines_are_no_words() {
+        assert_eq!(last_lines("a\n\n  \nb\n\n", 2), "\n    a\n    b");
+    }
+}
