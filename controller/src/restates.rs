@@ -79,7 +79,12 @@ impl Restates {
         };
         let (Some(admin), Some(question)) = (admin, question) else { return self.forget(who) };
         let Some(subscription) = self.follow(admin) else { return self.forget(who) };
-        let waits = matches!(outcome, Outcome::Waiting { look_again: LookAgain::OnSnapshot, .. });
+        // A moment to come is no reason to miss an answer before it.
+        let waits = match outcome {
+            Outcome::Waiting { look_again: LookAgain::OnSnapshot | LookAgain::At(_), .. } => true,
+            Outcome::Waiting { look_again: LookAgain::OnChange | LookAgain::After(_), .. }
+            | Outcome::Settled => false,
+        };
         let mut state = self.state();
         let before = state.wants.remove(who);
         let want = Want::renewed(before, admin.key.clone(), &subscription, question, waits);

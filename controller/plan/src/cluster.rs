@@ -32,7 +32,7 @@ pub use provisioning::{
 pub use seen::{Children, Node, NodeIdentity, Operator, Peer, Seen};
 pub use services::{ADMIN_PORT, INGRESS_PORT, NODE_PORT};
 pub use signing::provider_class_ref;
-pub use status::{invalid, status};
+pub use status::{deleting, invalid, status};
 pub use validate::{Invalid, Valid, validate};
 
 /// Name of the stateful set, the client service and the service account.

@@ -52,6 +52,7 @@ impl Kind for RestateCluster {
         let Looked { valid, seen } = looked;
         let going = object.metadata.deletion_timestamp.is_some();
         let status = match valid {
+            _ if going => cluster::deleting(object, seen, now),
             Ok(valid) => cluster::status(object, valid, seen, now),
             Err(invalid) => cluster::invalid(object, invalid, now),
         };

@@ -1,1 +1,99 @@
+use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+use kube::runtime::controller::ReconcileRequest;
+use rstest::rstest;
+use serde_json::json;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::*;
+use crate::testing::Restate;
+
+type Woken = UnboundedReceiver<ReconcileRequest<RestateDeployment>>;
+
+fn restates() -> (Restates, Woken) {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let (policy, wakers) = (Policy::default().with_loopback(), Arc::new(Wakers::default()));
+    let options = restate_client::transport::Options { policy: policy.clone(), extra_ca: Vec::new() };
+    let woken = wakers.deployments.open();
+    let transport = Transport::new(&options).unwrap();
+    (Restates::new(transport, policy, Arc::default(), wakers), woken)
+}
+
+fn wanting(name: &str) -> Wanting {
+    ObjectRef::new(name).within("shop")
+}
+
+fn registry(restate: &Restate) -> Demand {
+    Demand { admin: Some(restate.admin()), registry: true, usage: false }
+}
+
+fn waiting(look_again: LookAgain) -> Outcome {
+    Outcome::Waiting { on: "X", look_again }
+}
+
+async fn next(woken: &mut Woken, patience: u64) -> Option<String> {
+    let next = tokio::time::timeout(Duration::from_millis(patience), woken.recv()).await;
+    next.ok()?.map(|request| request.obj_ref.name)
+}
+
+/// Services and deployments at once: both lists are empty.
+fn empty() -> serde_json::Value {
+    json!({"deployments": [], "services": []})
+}
+
+#[tokio::test]
+async fn whoever_wants_to_know_is_woken_by_the_answer() {
+    let restate = Restate::answering(200, empty()).await;
+    let (restates, mut woken) = restates();
+    restates.demand(&wanting("a"), &registry(&restate), &waiting(LookAgain::OnChange));
+    assert_eq!(next(&mut woken, 2_000).await.as_deref(), Some("a"));
+    assert!(restates.snapshot(&restate.admin()).unwrap().registry.is_some());
+}
+
+#[rstest]
+#[case::until_an_answer(LookAgain::OnSnapshot, true)]
+#[case::until_a_moment(LookAgain::At(Timestamp::MAX), true)]
+#[case::until_a_change(LookAgain::OnChange, false)]
+#[case::for_a_while(LookAgain::After(SignedDuration::from_secs(1)), false)]
+#[tokio::test]
+async fn an_answer_that_says_the_same_wakes_only_those_who_wait_for_one(
+    #[case] until: LookAgain,
+    #[case] wakes: bool,
+) {
+    let restate = Restate::answering(200, empty()).await;
+    let (restates, mut woken) = restates();
+    restates.demand(&wanting("a"), &registry(&restate), &waiting(until));
+    assert!(next(&mut woken, 2_000).await.is_some(), "the first answer is news");
+    while next(&mut woken, 300).await.is_some() {}
+    assert_eq!(next(&mut woken, 2_500).await.is_some(), wakes);
+}
+
+#[tokio::test]
+async fn nothing_is_asked_for_whom_nobody_asks() {
+    let restate = Restate::answering(200, empty()).await;
+    let (restates, mut woken) = restates();
+    restates.demand(&wanting("a"), &registry(&restate), &waiting(LookAgain::OnSnapshot));
+    assert!(next(&mut woken, 2_000).await.is_some());
+    let nothing = Demand { registry: false, ..registry(&restate) };
+    restates.demand(&wanting("a"), &nothing, &Outcome::Settled);
+    assert!(restates.snapshot(&restate.admin()).is_none(), "what was known would only grow old");
+    let before = restate.asked().len();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(restate.asked().len() <= before + 1, "one question may have been under way");
+}
+
+#[tokio::test]
+async fn one_poller_asks_for_everybody() {
+    let restate = Restate::answering(200, empty()).await;
+    let (restates, mut woken) = restates();
+    for name in ["a", "b", "c"] {
+        restates.demand(&wanting(name), &registry(&restate), &waiting(LookAgain::OnChange));
+    }
+    let mut names = std::collections::BTreeSet::new();
+    while names.len() < 3 {
+        names.extend(next(&mut woken, 2_000).await);
+    }
+    let lists = restate.asked().iter().filter(|asked| asked.contains("/deployments")).count();
+    assert!(lists <= 2, "{:?}", restate.asked());
+}

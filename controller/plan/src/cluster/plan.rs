@@ -144,13 +144,18 @@ fn outcome(valid: &Valid, children: &Children, decision: &Provisioning) -> Outco
 /// What to do about a cluster that is being deleted. [`Outcome::Settled`] lets it go, and with it the namespace and
 /// its claims, unless they are to be retained.
 pub fn deletion(object: &RestateCluster, seen: &Seen) -> Plan {
-    if object.spec.deletion_protection == Some(true) && !seen.users.is_empty() {
+    if is_held(object, seen) {
         let outcome = Outcome::Waiting { on: "DeletionHeld", look_again: LookAgain::OnChange };
         return Plan { steps: Vec::new(), outcome };
     }
     let retained = seen.children.namespace.as_ref().filter(|_| validate::retains_volumes(object));
     let steps = retained.and_then(|namespace| disown(object, namespace)).into_iter().collect();
     Plan { steps, outcome: Outcome::Settled }
+}
+
+/// Whether a deletion waits for those who still register with the cluster.
+pub(super) fn is_held(object: &RestateCluster, seen: &Seen) -> bool {
+    object.spec.deletion_protection == Some(true) && !seen.users.is_empty()
 }
 
 /// Takes the cluster out of its namespace's owners, so that the namespace and its claims stay.

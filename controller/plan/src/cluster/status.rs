@@ -6,7 +6,7 @@ use restate_crd::RestateCluster;
 use restate_crd::cluster::RestateClusterStatus;
 use restate_crd::condition::{ConditionStatus, ConditionType, Conditions, Reason, Verdict};
 
-use super::{Children, Invalid, Provisioning, Seen, Valid, metadata, pending, provisioning, stateful_set};
+use super::{Children, Invalid, Provisioning, Seen, Valid, metadata, pending, plan, provisioning, stateful_set};
 
 /// The status of a cluster whose spec cannot be acted on: what exists stays as it is.
 pub fn invalid(object: &RestateCluster, error: &Invalid, now: Timestamp) -> RestateClusterStatus {
@@ -29,6 +29,24 @@ pub fn status(object: &RestateCluster, valid: &Valid, seen: &Seen, now: Timestam
     status.observed_generation = object.metadata.generation;
     let facts = Facts { valid, seen, decision };
     facts.publish(&mut status.conditions, now);
+    status
+}
+
+/// The status of a cluster that is being deleted: as it was, and what holds the deletion.
+pub fn deleting(object: &RestateCluster, seen: &Seen, now: Timestamp) -> RestateClusterStatus {
+    let mut status = object.status.clone().unwrap_or_default();
+    status.observed_generation = object.metadata.generation;
+    let verdict = if plan::is_held(object, seen) {
+        let users = seen.users.join(", ");
+        let message = format!(
+            "the deletion is held by spec.deletionProtection: {users} still register with this cluster; delete them, or \
+             set deletionProtection to false"
+        );
+        Verdict::new(ConditionStatus::True, Reason::DeletionHeld, message)
+    } else {
+        Verdict::new(ConditionStatus::False, Reason::Idle, "nothing is stuck")
+    };
+    status.conditions.set(ConditionType::Stalled, verdict.of_generation(object.metadata.generation), now);
     status
 }
 

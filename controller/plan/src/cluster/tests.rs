@@ -400,9 +400,12 @@ fn protection_holds_a_deletion_while_somebody_registers(
     let mut object = object(SMALL);
     object.spec.deletion_protection = protection;
     let users = users.iter().map(|user| (*user).to_owned()).collect();
-    let plan = deletion(&object, &Seen { users, ..seen(children(SMALL)) });
+    let seen = Seen { users, ..seen(children(SMALL)) };
+    let plan = deletion(&object, &seen);
     assert_eq!(plan.outcome == Outcome::Settled, goes);
     assert_eq!(plan.steps, vec![]);
+    let status = deleting(&object, &seen, now());
+    assert_eq!(status.conditions.holds(ConditionType::Stalled), !goes);
 }
 
 #[test]
