@@ -4,6 +4,7 @@
 //! everything.
 
 mod borders;
+mod charts;
 mod dependencies;
 mod e2e;
 mod program;
@@ -19,9 +20,7 @@ use strum::IntoEnumIterator;
 use tokio::process::Command;
 
 use self::tally::Tally;
-use crate::{
-    Context, Result, args::Kubernetes, claim::Claim, demo, images, images::workspace, node, tools::Tools,
-};
+use crate::{Context, Result, args::Kubernetes, claim::Claim, demo, images, node, tools::Tools};
 
 /// Options of `cargo lab test`.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -31,6 +30,9 @@ pub struct TestArgs {
     /// Also what takes long: soak, matrices, several Kubernetes minors
     #[arg(long)]
     pub all: bool,
+    /// Write what the charts render anew, in place of comparing it
+    #[arg(long)]
+    pub update: bool,
     /// Only tests whose name contains this
     #[arg(long, value_name = "NAME")]
     pub filter: Option<String>,
@@ -62,7 +64,7 @@ pub enum Layer {
     Drift,
     /// Unit and property tests of all crates
     Unit,
-    /// Does Helm find fault with the charts?
+    /// Does Helm find fault with the charts, and do they render what was reviewed?
     Charts,
     /// Do the docs build? (with --all)
     Docs,
@@ -180,7 +182,7 @@ async fn run_layer(context: &Context, layer: Layer, arguments: &TestArgs) -> Res
             arguments.select(&mut command);
             program::tests(command).await
         }
-        Layer::Charts => charts(context).await,
+        Layer::Charts => charts::run(context, arguments.update).await,
         Layer::Docs => {
             let mut command = cargo(&["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
             command.env("RUSTDOCFLAGS", "-D warnings");
@@ -204,17 +206,6 @@ async fn drift(context: &Context) -> Result<Tally> {
     for package in ["restate-crd", "restate-apiservice"] {
         let generate = ["run", "--quiet", "--locked", "-p", package, "--bin", "generate", "--", "--check"];
         tally += program::check(program::cargo(context, &generate)).await?;
-    }
-    Ok(tally)
-}
-
-async fn charts(context: &Context) -> Result<Tally> {
-    let tools = Tools::ensure(context).await?;
-    let mut tally = Tally::default();
-    for chart in ["restate-operator", "restate-operator-crds"] {
-        let mut helm = Command::new(tools.path("helm"));
-        helm.args(["lint", "--strict"]).arg(workspace().join("charts").join(chart));
-        tally += program::check(helm).await?;
     }
     Ok(tally)
 }
