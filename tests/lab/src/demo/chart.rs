@@ -39,6 +39,8 @@ pub async fn install(context: &Context, node: &Node, images: &Images) -> Result<
     let timeout = format!("{}s", PATIENCE.as_secs());
     let label = format!("{LABEL}={key}");
     let flags = ["--create-namespace", "--wait", "--timeout", &timeout, "--labels", &label, "--values", "-"];
+    // CRDs may be there already: applied by hand, or kept by an uninstall.
+    let flags = flags.into_iter().chain(["--take-ownership", "--force-conflicts"]);
     let chart = chart.display().to_string();
     let helm =
         node.helm(["upgrade", "--install", NAME, &chart, "--namespace", NAME].into_iter().chain(flags));
