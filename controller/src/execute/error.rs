@@ -67,9 +67,16 @@ impl Error {
     pub(crate) fn rest(&self) -> Option<Duration> {
         match self {
             Self::Register { rest, .. } | Self::Resting { rest, .. } => Some(*rest),
-            Self::Lease { .. } | Self::Overtaken { .. } | Self::Api { .. } | Self::Slow { .. } => None,
-            Self::Encode { .. } | Self::Rejected { .. } | Self::Deregister { .. } => None,
-            Self::Provision { .. } | Self::Silent { .. } | Self::Deadline { .. } => None,
+            Self::Lease { .. }
+            | Self::Overtaken { .. }
+            | Self::Api { .. }
+            | Self::Slow { .. }
+            | Self::Encode { .. }
+            | Self::Rejected { .. }
+            | Self::Deregister { .. }
+            | Self::Provision { .. }
+            | Self::Silent { .. }
+            | Self::Deadline { .. } => None,
         }
     }
 

@@ -35,6 +35,11 @@ impl Readiness {
         self.0.borrow().iter().cloned().collect()
     }
 
+    /// Waits until something is awaited.
+    pub(crate) async fn incomplete(&self) {
+        drop(self.0.subscribe().wait_for(|pending| !pending.is_empty()).await);
+    }
+
     /// Waits until nothing is awaited any more.
     pub(crate) async fn complete(&self) {
         // The sender is ours: it cannot be gone.

@@ -14,13 +14,14 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How often it is said again.
 const AGAIN: Duration = Duration::from_mins(2);
 
-/// Says it until nothing is missing.
+/// Says it whenever something is missing: a kind may also be taken away later.
 pub(crate) async fn tell(readiness: Readiness, notices: Notices, pod: ObjectReference) {
-    tokio::time::sleep(PATIENCE).await;
     loop {
+        readiness.incomplete().await;
+        tokio::time::sleep(PATIENCE).await;
         let pending = readiness.pending();
         if pending.is_empty() {
-            return;
+            continue;
         }
         let message =
             format!("waits for {}: are the definitions of Restate's kinds installed?", pending.join(", "));

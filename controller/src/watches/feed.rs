@@ -88,6 +88,7 @@ where
     fn failed(&self, error: &watch::Error) {
         self.metrics.watch_failed(kind::<K>());
         if is_absent(error) {
+            self.filled.0.awaits(&self.filled.1);
             tracing::info!(kind = kind::<K>(), "the kind does not exist yet");
         } else {
             tracing::warn!(kind = kind::<K>(), %error, "the watch failed and is taken up again");

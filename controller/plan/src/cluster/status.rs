@@ -6,7 +6,9 @@ use restate_crd::RestateCluster;
 use restate_crd::cluster::RestateClusterStatus;
 use restate_crd::condition::{ConditionStatus, ConditionType, Conditions, Reason, Verdict};
 
-use super::{Children, Invalid, Provisioning, Seen, Valid, metadata, pending, plan, provisioning, stateful_set};
+use super::{
+    Children, Invalid, Provisioning, Seen, Valid, metadata, pending, plan, provisioning, stateful_set,
+};
 
 /// The status of a cluster whose spec cannot be acted on: what exists stays as it is.
 pub fn invalid(object: &RestateCluster, error: &Invalid, now: Timestamp) -> RestateClusterStatus {

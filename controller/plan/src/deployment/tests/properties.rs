@@ -16,7 +16,10 @@ enum Event {
     Scale(i32),
     Delay(i64),
     Autoscale(bool),
-    Call { service: &'static str, pin: bool },
+    Call {
+        service: &'static str,
+        pin: bool,
+    },
     FinishAll,
     FinishOne,
     Pods,
@@ -24,6 +27,8 @@ enum Event {
     Poll,
     PollPartially,
     Pass,
+    /// Pods follow, the poller asks, a pass is made: what a living cluster does all the time.
+    Round,
     Crash(Crash),
     Tick(i64),
     RestateUp(bool),
@@ -31,9 +36,16 @@ enum Event {
     LoseMetadata,
     Restart,
     Foreign(&'static str),
-    HandScale { index: usize, replicas: i32 },
-    HandDelete { index: usize },
-    StampedByTheirs { index: usize },
+    HandScale {
+        index: usize,
+        replicas: i32,
+    },
+    HandDelete {
+        index: usize,
+    },
+    StampedByTheirs {
+        index: usize,
+    },
 }
 
 fn service() -> impl Strategy<Value = &'static str> {
@@ -54,7 +66,8 @@ fn fair_event() -> impl Strategy<Value = Event> {
         1 => (0..4_u8).prop_map(Event::Break),
         5 => Just(Event::Poll),
         1 => Just(Event::PollPartially),
-        8 => Just(Event::Pass),
+        6 => Just(Event::Pass),
+        12 => Just(Event::Round),
         1 => (0..6_usize).prop_map(|index| Event::Crash(Crash::Before(index))),
         2 => Just(Event::Crash(Crash::Unrecorded)),
         4 => prop_oneof![Just(1), Just(6), Just(31), Just(301), Just(700)].prop_map(Event::Tick),
@@ -105,6 +118,11 @@ fn happen(world: &mut World, event: &Event) {
         Event::Poll => world.poll(),
         Event::PollPartially => world.poll_partially(),
         Event::Pass => pass(world, Crash::Never),
+        Event::Round => {
+            world.run_pods();
+            world.poll();
+            pass(world, Crash::Never);
+        }
         Event::Crash(crash) => pass(world, *crash),
         Event::Tick(seconds) => world.tick(*seconds),
         Event::RestateUp(up) => world.restate_up = *up,

@@ -57,6 +57,8 @@ pub(super) struct World {
     pub(super) refuses: bool,
     /// Templates whose pods never become available.
     pub(super) broken: BTreeSet<u8>,
+    /// Whether a crash has hidden a registration: the same one is made again then, which changes nothing.
+    hidden: bool,
     /// When the last call began.
     last_call: Timestamp,
     next: u32,
@@ -114,6 +116,7 @@ impl World {
             restate_up: true,
             refuses: false,
             broken: BTreeSet::new(),
+            hidden: false,
             last_call: at(-1),
             next: 0,
             gone: false,
@@ -458,12 +461,14 @@ impl World {
         }
         if let Some((id, _)) = self.registry.at_endpoint(&call.uri)
             && call.force
+            && !self.hidden
             && self.registry.routed_to(id).count() == OFFERS[version].len()
         {
             self.harm.push(format!("{} was forced although it is routed to", call.uri));
         }
         let id = self.register_at(&call.uri, OFFERS[version], call.force);
-        if crash == Crash::Unrecorded {
+        self.hidden = crash == Crash::Unrecorded;
+        if self.hidden {
             return false;
         }
         self.tick(1);
