@@ -60,8 +60,7 @@ async fn an_endpoint_that_is_no_service_is_reported_in_restates_words() -> Resul
     let container: &mut Value = &mut object["spec"]["template"]["spec"]["containers"][0];
     container["command"] = json!(["httpd", "-f", "-p", "9080", "-h", "/tmp"]);
     lab.kubectl()?.apply(&object).await?;
-    let (_, message) = service.condition("Registered", "False").await?;
-    ensure!(message.contains("META0003"), "{message}");
+    service.condition_with("Registered", "False", "META0003").await?;
     let get = ["-n", namespace.name(), "get", "events", "-o", "json"];
     let events = lab.kubectl()?.json(get).await?;
     let ours: Vec<_> = events["items"].as_array().into_iter().flatten().collect();

@@ -26,13 +26,13 @@ async fn a_version_stays_for_its_invocation_and_goes_after_it() -> Result {
     ensure!(kept.state() == "Draining" && kept.uid() == first.uid(), "{}", kept.json());
     ensure!(kept.kept_because().contains(&"PinnedInvocations"), "{}", kept.json());
 
-    let table = ["-n", namespace.name(), "get", "restatedeploymentversions", "-o", "wide"];
-    let table = lab.kubectl()?.run(table).await?;
-    ensure!(
-        table.contains("Draining") && table.contains("Current") && table.contains(first.deployment_id()),
-        "{table}"
-    );
-
+    let wide = ["-n", namespace.name(), "get", "restatedeploymentversions", "-o", "wide"];
+    eventually("the table", Duration::from_secs(20), || async {
+        let table = lab.kubectl()?.run(wide).await?;
+        let whole = ["Draining", "Current", first.deployment_id(), "PinnedInvocations(1)"];
+        Ok(if whole.iter().all(|word| table.contains(word)) { Ok(()) } else { Err(table) })
+    })
+    .await?;
     restate.call(&format!("{}/a/finish", service.job()), &json!("done")).await?;
     service.retired(Image::GreeterV1, RETIRED).await?;
     let rows = restate

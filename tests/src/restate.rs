@@ -1,6 +1,10 @@
 //! A RestateCluster, and Restate itself through kube-apiserver's proxy: admin API, SQL and ingress.
 
-use std::time::Duration;
+use std::{
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use http::Request;
@@ -10,6 +14,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 use crate::{Lab, Result, eventually, lab::Image};
 
@@ -25,6 +30,14 @@ pub struct Restate {
     lab: Lab,
     name: String,
     client: Client,
+    /// Takes an own cluster away when nobody looks at it any more.
+    _guard: Option<Arc<Guard>>,
+}
+
+#[derive(Debug)]
+struct Guard {
+    lab: Lab,
+    name: String,
 }
 
 impl Restate {
@@ -36,16 +49,24 @@ impl Restate {
         Ok(restate)
     }
 
-    /// A cluster for a test that harms it. `spec` is laid over the usual one.
-    pub async fn own(lab: &Lab, name: &str, spec: &Value) -> Result<Self> {
-        let restate = Self::named(lab, name).await?;
+    /// A cluster for a test that harms it: it goes with the test. `spec` is laid over the usual one.
+    pub async fn own(lab: &Lab, about: &str, spec: &Value) -> Result<Self> {
+        let restate = Self::to_be_made(lab, about).await?;
         restate.start(spec).await?;
         Ok(restate)
     }
 
+    /// A cluster that the test makes by itself, of a name that no other has; it goes with the test.
+    pub async fn to_be_made(lab: &Lab, about: &str) -> Result<Self> {
+        let unique = Uuid::new_v4().simple().to_string();
+        let name = format!("{about}-{}", &unique[..8]);
+        let guard = Arc::new(Guard { lab: lab.clone(), name: name.clone() });
+        Ok(Self { _guard: Some(guard), ..Self::named(lab, &name).await? })
+    }
+
     /// A cluster that is there, or will be.
     pub async fn named(lab: &Lab, name: &str) -> Result<Self> {
-        Ok(Self { lab: lab.clone(), name: name.to_owned(), client: client(lab).await? })
+        Ok(Self { lab: lab.clone(), name: name.to_owned(), client: client(lab).await?, _guard: None })
     }
 
     /// The RestateCluster's name, and its namespace's.
@@ -125,6 +146,22 @@ fn parsed(path: &str, answer: &str) -> Result<Value> {
         return Ok(Value::Null);
     }
     serde_json::from_str(answer).with_context(|| format!("{path} answered {answer}"))
+}
+
+/// Without waiting: the namespace goes after its pods.
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let Some(program) = std::env::var_os("LAB_KUBECTL") else { return };
+        let delete = ["delete", "restatecluster", &self.name, "--wait=false", "--ignore-not-found"];
+        let mut kubectl = Command::new(program);
+        kubectl
+            .args(delete)
+            .env("KUBECONFIG", self.lab.kubeconfig())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        // What stays behind does no harm to the next run: its name is its own.
+        let _ = kubectl.status();
+    }
 }
 
 async fn client(lab: &Lab) -> Result<Client> {

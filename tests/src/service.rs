@@ -129,16 +129,23 @@ impl Service {
 
     /// Waits until a condition of the RestateDeployment has this status, and gives reason and message.
     pub async fn condition(&self, kind: &str, status: &str) -> Result<(String, String)> {
+        self.condition_with(kind, status, "").await
+    }
+
+    /// The same, with words in its message.
+    pub async fn condition_with(&self, kind: &str, status: &str, words: &str) -> Result<(String, String)> {
         let kubectl = self.lab.kubectl()?;
         let look = || async {
             let get = ["-n", &self.namespace, "get", "restatedeployment", self.name(), "-o", "json"];
             let object = kubectl.json(get).await?;
             let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-            let found = conditions
-                .iter()
-                .find(|condition| condition["type"] == kind && condition["status"] == status);
             let text =
                 |condition: &Value, field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+            let found = conditions.iter().find(|condition| {
+                condition["type"] == kind
+                    && condition["status"] == status
+                    && text(condition, "message").contains(words)
+            });
             let found = found.map(|condition| (text(condition, "reason"), text(condition, "message")));
             Ok(found.ok_or_else(|| format!("{conditions:?}")))
         };

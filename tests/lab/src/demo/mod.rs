@@ -110,7 +110,15 @@ async fn settle(node: &Node, wanted: impl Fn(&Versions) -> bool) -> Result<()> {
 
 async fn show(context: &Context, node: &Node) -> Result<()> {
     let command = ["-n", NAMESPACE, "get", "restatedeploymentversions", "-o", "wide"];
-    let table = node.kubectl(command).text().await?;
+    let mut table = String::new();
+    // A replica that nobody has asked yet does not know yet, and says so.
+    for _ in 0..20 {
+        table = node.kubectl(command).text().await?;
+        if !table.contains("Unknown") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     println!("\n$ kubectl {}\n{table}", command.join(" "));
     let kubeconfig = node.kubeconfig();
     println!("{}", next_steps(&kubeconfig.display().to_string()));
@@ -119,15 +127,25 @@ async fn show(context: &Context, node: &Node) -> Result<()> {
 }
 
 fn next_steps(kubeconfig: &str) -> String {
+    let counts = format!(
+        "/apis/control.restate.dev/v1alpha1/namespaces/{NAMESPACE}/restatedeployments/greeter/invocations"
+    );
+    let tries = [
+        (format!("export KUBECONFIG={kubeconfig}"), ""),
+        ("kubectl get restatedeploymentversions -A".to_owned(), "the versions and what keeps them"),
+        (format!("kubectl -n {NAMESPACE} get rdv -o yaml"), "each in full"),
+        (format!("kubectl get --raw {counts}"), ""),
+        (format!("kubectl -n {NAMESPACE} edit restatedeployment greeter"), "roll out another version"),
+        ("cargo lab test".to_owned(), "all tests, on this lab"),
+        ("cargo lab down".to_owned(), "take everything away"),
+    ];
+    let line = |(command, note): &(String, &str)| {
+        if note.is_empty() { format!("  {command}\n") } else { format!("  {command:<52}# {note}\n") }
+    };
+    let lines: String = tries.iter().map(line).collect();
     format!(
-        "Version 1 stays for as long as its invocation runs ({LONG_INVOCATION_SECONDS} s), then goes. What to try next:\n\
-         \n  export KUBECONFIG={kubeconfig}\
-         \n  kubectl get restatedeploymentversions -A           # the versions and what keeps them\
-         \n  kubectl -n {NAMESPACE} describe rdv                          # one of them in full\
-         \n  kubectl get --raw /apis/control.restate.dev/v1alpha1/namespaces/{NAMESPACE}/restatedeployments/greeter/invocations\
-         \n  kubectl -n {NAMESPACE} edit restatedeployment greeter        # roll out another version\
-         \n  cargo lab test                                     # all tests, on this lab\
-         \n  cargo lab down                                     # take everything away\n"
+        "Version 1 stays for as long as its invocation runs ({LONG_INVOCATION_SECONDS} s from its start), then goes.\n\
+         What to try next:\n\n{lines}"
     )
 }
 
@@ -139,6 +157,6 @@ mod tests {
     fn what_to_try_next_begins_with_the_kubeconfig() {
         let text = next_steps("/state/kubeconfig");
         assert!(text.contains("export KUBECONFIG=/state/kubeconfig\n"));
-        assert!(text.lines().all(|line| line.len() <= 120), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 110), "{text}");
     }
 }

@@ -13,6 +13,9 @@ use crate::{
     tools::Tools,
 };
 
+/// Tests whose module begins so change what all others stand on: they run one by one, after the rest.
+const ALONE: &str = "alone_";
+
 /// Runs them; the lab is ours until the claim is dropped.
 pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Tally> {
     let _claim = Claim::take(context, "cargo lab test").await?;
@@ -21,16 +24,37 @@ pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Tally
     let images = images::ensure(context, &node).await?;
     let typescript = images::ensure_typescript(context, &node).await?;
     demo::chart::install(context, &node, &images).await?;
-    let mut command = program::cargo(context, &["test", "--locked", "-p", "restate-tests", "--no-fail-fast"]);
-    arguments.select(&mut command);
-    describe(&mut command, &node, &images);
-    command.env("LAB_IMAGE_TYPESCRIPT", typescript);
-    if arguments.all {
-        command.env("LAB_ALL", "1");
+    let mut tally = Tally::default();
+    for selection in selections(arguments, node.is_ours()) {
+        let mut command =
+            program::cargo(context, &["test", "--locked", "-p", "restate-tests", "--no-fail-fast", "--"]);
+        command.args(selection);
+        describe(&mut command, &node, &images);
+        command.env("LAB_IMAGE_TYPESCRIPT", &typescript);
+        if arguments.all {
+            command.env("LAB_ALL", "1");
+        }
+        let (name, value) = Claim::for_children();
+        command.env(name, value);
+        tally += program::tests(command).await?;
     }
-    let (name, value) = Claim::for_children();
-    command.env(name, value);
-    program::tests(command).await.map(|tally| complete(tally, arguments))
+    // Without a filter there is something to run.
+    Ok(if arguments.filter.is_none() { tally.not_empty() } else { tally })
+}
+
+/// The arguments of each run of the test program.
+fn selections(arguments: &TestArgs, ours: bool) -> Vec<Vec<String>> {
+    let together = ["--skip", ALONE].map(str::to_owned).into_iter().chain(arguments.selection());
+    let one_by_one = ["--test-threads", "1"].map(str::to_owned);
+    match &arguments.filter {
+        Some(filter) if filter.contains(ALONE) => {
+            vec![one_by_one.into_iter().chain(arguments.selection()).collect()]
+        }
+        Some(_) => vec![together.collect()],
+        // They take away definitions, and all that people have made of them: never on a cluster that is not ours.
+        None if !ours => vec![together.collect()],
+        None => vec![together.collect(), one_by_one.into_iter().chain([ALONE.to_owned()]).collect()],
+    }
 }
 
 /// The same tests on the oldest Kubernetes that is supported, by a run of our own program.
@@ -69,7 +93,24 @@ pub(super) fn describe(command: &mut Command, node: &Node, images: &Images) {
     }
 }
 
-/// Without a filter there is something to run.
-fn complete(tally: Tally, arguments: &TestArgs) -> Tally {
-    if arguments.filter.is_none() { tally.not_empty() } else { tally }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selected(filter: Option<&str>, ours: bool) -> Vec<String> {
+        let arguments = TestArgs { filter: filter.map(str::to_owned), ..TestArgs::default() };
+        selections(&arguments, ours).into_iter().map(|arguments| arguments.join(" ")).collect()
+    }
+
+    #[test]
+    fn what_bears_no_company_runs_last_and_one_by_one() {
+        assert_eq!(selected(None, true), ["--skip alone_", "--test-threads 1 alone_"]);
+        assert_eq!(selected(Some("fault"), true), ["--skip alone_ fault"]);
+        assert_eq!(selected(Some("alone_release"), true), ["--test-threads 1 alone_release"]);
+    }
+
+    #[test]
+    fn nothing_is_taken_away_from_a_cluster_that_is_not_ours() {
+        assert_eq!(selected(None, false), ["--skip alone_"]);
+    }
 }

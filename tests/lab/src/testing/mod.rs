@@ -15,12 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::ValueEnum;
-use strum::IntoEnumIterator;
-use tokio::process::Command;
-
 use self::tally::Tally;
 use crate::{Context, Result, args::Kubernetes, claim::Claim, demo, images, node, tools::Tools};
+use clap::ValueEnum;
+use strum::IntoEnumIterator;
 
 /// Options of `cargo lab test`.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -109,12 +107,9 @@ impl TestArgs {
     }
 
     /// The arguments for test programs themselves.
-    fn select(&self, command: &mut Command) {
-        command.arg("--");
-        command.args(&self.filter);
-        if self.all {
-            command.arg("--include-ignored");
-        }
+    fn selection(&self) -> impl Iterator<Item = String> {
+        let all = self.all.then(|| "--include-ignored".to_owned());
+        self.filter.clone().into_iter().chain(all)
     }
 }
 
@@ -179,7 +174,7 @@ async fn run_layer(context: &Context, layer: Layer, arguments: &TestArgs) -> Res
         Layer::Unit => {
             let tests = ["test", "--workspace", "--exclude", "restate-tests", "--locked", "--no-fail-fast"];
             let mut command = cargo(&tests);
-            arguments.select(&mut command);
+            command.arg("--").args(arguments.selection());
             program::tests(command).await
         }
         Layer::Charts => charts::run(context, arguments.update).await,
