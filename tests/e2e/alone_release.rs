@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 const CHARTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts");
 const RELEASE: &str = "restate-operator";
+const CONTROLLER: &str = "app.kubernetes.io/component=controller";
 
 async fn helm<S: AsRef<OsStr>>(lab: &Lab, arguments: impl IntoIterator<Item = S>) -> Result<String> {
     let mut helm = lab.helm()?;
@@ -19,12 +20,12 @@ async fn helm<S: AsRef<OsStr>>(lab: &Lab, arguments: impl IntoIterator<Item = S>
     Ok(String::from_utf8(ended.stdout)?)
 }
 
-/// Installs the chart again with the values that it had.
+/// Installs the chart again with the values that it had; `extra` says how long to wait for what.
 async fn install(lab: &Lab, values: &str, extra: &[&str]) -> Result {
     let file = tempfile::NamedTempFile::new()?;
     std::fs::write(file.path(), values)?;
     let (chart, values) = (format!("{CHARTS}/restate-operator"), file.path().display().to_string());
-    let command = ["install", RELEASE, &chart, "--values", &values, "--take-ownership", "--wait"];
+    let command = ["install", RELEASE, &chart, "--values", &values, "--take-ownership"];
     helm(lab, command.iter().chain(extra)).await.map(drop)
 }
 
@@ -53,7 +54,7 @@ async fn an_uninstall_lets_a_namespace_go_that_is_being_deleted() -> Result {
     .await;
     let finalizers = r"jsonpath={.items[*].metadata.finalizers}";
     let held = kubectl.run(["get", "restatedeployments,restateclusters", "-A", "-o", finalizers]).await;
-    install(&lab, &values, &[]).await?;
+    install(&lab, &values, &["--wait", "--timeout", "5m"]).await?;
     gone?;
     ensure!(held?.is_empty(), "finalizers that nobody strips");
     let after = staying.version(Image::GreeterV1, |version| version.state() == "Current").await?;
@@ -74,7 +75,15 @@ async fn definitions_may_come_after_the_controller() -> Result {
     helm(&lab, ["uninstall", RELEASE, "--wait", "--timeout", "5m"]).await?;
     let mut without: Value = serde_json::from_str(&values)?;
     without["installCrds"] = json!(false);
-    install(&lab, &without.to_string(), &["--timeout", "2m"]).await?;
+    // Nobody gets ready without definitions, so nobody waits for it.
+    install(&lab, &without.to_string(), &[]).await?;
+    eventually("the controller to say what it waits for", Duration::from_mins(1), || async {
+        let ready = "jsonpath={.items[*].status.containerStatuses[*].ready}";
+        let controller = ["-n", OPERATOR_NAMESPACE, "get", "pods", "-l", CONTROLLER, "-o", ready];
+        let seen = kubectl.run(controller).await?;
+        Ok(if seen == "false" { Ok(()) } else { Err(seen) })
+    })
+    .await?;
     // The same process sees them come: only the definitions are new, by a chart of their own.
     let definitions = format!("{CHARTS}/restate-operator-crds");
     let rendered = helm(&lab, ["template", "definitions", &definitions]).await?;
