@@ -92,6 +92,13 @@ async fn definitions_may_come_after_the_controller() -> Result {
     kubectl
         .run([OsStr::new("apply"), OsStr::new("--server-side"), OsStr::new("-f"), file.path().as_os_str()])
         .await?;
+    eventually("the kinds to be served", Duration::from_mins(1), || async {
+        Ok(kubectl
+            .run(["get", "restateclusters,restatedeployments", "-A"])
+            .await
+            .map_err(|error| error.to_string()))
+    })
+    .await?;
     let restate = Restate::own(&lab, "late", &json!({})).await?;
     let namespace = Namespace::new(&lab, "late").await?;
     Service::new(&lab, &namespace, &restate).roll_out(Image::GreeterV1).await.map(drop)
