@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 async fn waiting(lab: &Lab, about: &str) -> Result<Restate> {
     let restate = Restate::to_be_made(lab, about).await?;
     // A server provisions itself unless its own configuration says no.
-    let config = "auto-provision = false\ndefault-num-partitions = 4\nrocksdb-total-memory-size = \"128 MiB\"\n";
+    let config =
+        "auto-provision = false\ndefault-num-partitions = 4\nrocksdb-total-memory-size = \"128 MiB\"\n";
     let manual = json!({"cluster": {"autoProvision": false, "provisioning": "Manual"}, "config": config});
     lab.kubectl()?.apply(&restate.object(&manual)?).await?;
     let kubectl = lab.kubectl()?;
