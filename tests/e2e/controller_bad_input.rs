@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use restate_tests::{Lab, Namespace, Restate, Result, Service, lab::Image};
+use restate_tests::{Lab, Namespace, Restate, Result, Service, eventually, lab::Image};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -61,10 +61,14 @@ async fn an_endpoint_that_is_no_service_is_reported_in_restates_words() -> Resul
     container["command"] = json!(["httpd", "-f", "-p", "9080", "-h", "/tmp"]);
     lab.kubectl()?.apply(&object).await?;
     service.condition_with("Ready", "False", "[META00").await?;
-    let get = ["-n", namespace.name(), "get", "events", "-o", "json"];
-    let events = lab.kubectl()?.json(get).await?;
-    let ours: Vec<_> = events["items"].as_array().into_iter().flatten().collect();
-    let told = ours.iter().any(|event| event["type"] == "Warning" && event.to_string().contains("[META00"));
-    ensure!(told, "{events}");
+    eventually("a warning with Restate's code", Duration::from_secs(30), || async {
+        let events = lab.kubectl()?.json(["-n", namespace.name(), "get", "events", "-o", "json"]).await?;
+        let ours: Vec<_> = events["items"].as_array().into_iter().flatten().collect();
+        let told =
+            ours.iter().any(|event| event["type"] == "Warning" && event.to_string().contains("[META00"));
+        let seen = || ours.iter().map(|event| event["reason"].to_string()).collect::<Vec<_>>().join(", ");
+        Ok(if told { Ok(()) } else { Err(seen()) })
+    })
+    .await?;
     Ok(())
 }
