@@ -22,8 +22,11 @@ type Words = (String, &'static str, String);
 /// Tells people.
 #[derive(Clone)]
 pub(crate) struct Notices {
-    recorder: Recorder,
-    said: Cache<Words, ()>,
+    client: Client,
+    reporter: Reporter,
+    /// A recorder for each text: one alone would make a series of all texts with the same reason, and show only the
+    /// first of them.
+    said: Cache<Words, Recorder>,
 }
 
 impl fmt::Debug for Notices {
@@ -37,18 +40,14 @@ impl Notices {
     pub(crate) fn new(client: Client, pod: Option<String>) -> Self {
         let reporter = Reporter { controller: "restate-operator".to_owned(), instance: pod };
         let said = Cache::builder().max_capacity(REMEMBERED).time_to_live(SILENCE).build();
-        Self { recorder: Recorder::new(client, reporter), said }
+        Self { client, reporter, said }
     }
 
     /// Says it, unless it was said just now.
     pub(crate) async fn tell(&self, note: &Note, subject: &ObjectReference) {
-        let uid = subject.uid.clone().unwrap_or_default();
-        let words = (uid, note.reason, note.message.clone());
-        if self.said.contains_key(&words) {
-            return;
+        if !self.said.contains_key(&words(note, subject)) {
+            self.repeat(note, subject).await;
         }
-        self.said.insert(words, ());
-        self.repeat(note, subject).await;
     }
 
     /// Says it; repetitions become one series.
@@ -64,10 +63,16 @@ impl Notices {
             action: note.action.to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, subject).await {
+        let recorder = || Recorder::new(self.client.clone(), self.reporter.clone());
+        let recorder = self.said.get_with(words(note, subject), recorder);
+        if let Err(error) = recorder.publish(&event, subject).await {
             tracing::warn!(%error, reason = note.reason, "an event could not be written");
         }
     }
+}
+
+fn words(note: &Note, subject: &ObjectReference) -> Words {
+    (subject.uid.clone().unwrap_or_default(), note.reason, note.message.clone())
 }
 
 fn shortened(text: &str) -> String {
@@ -81,6 +86,31 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Kubernetes;
+
+    fn refused(message: &str) -> Note {
+        let (kind, reason, action) = (EventKind::Warning, "RegistrationFailed", "Register");
+        Note { kind, reason, action, message: message.to_owned() }
+    }
+
+    fn writes(requests: &[String]) -> Vec<(&str, bool)> {
+        let write = |request: &String| request.contains("\"series\":{");
+        requests.iter().map(|request| (request.split(' ').next().unwrap_or_default(), write(request))).collect()
+    }
+
+    /// What Restate says about the same step may change: the new words reach whoever describes the object.
+    #[tokio::test]
+    async fn other_words_are_another_event_and_the_same_words_one_series() {
+        let server = Kubernetes::default();
+        let notices = Notices::new(server.client(), None);
+        let subject = ObjectReference { uid: Some("u".to_owned()), ..ObjectReference::default() };
+        for message in ["no route to host", "no route to host", "[META0003] not a service"] {
+            notices.tell(&refused(message), &subject).await;
+        }
+        assert_eq!(writes(&server.told()), [("POST", false), ("POST", false)]);
+        notices.repeat(&refused("no route to host"), &subject).await;
+        assert_eq!(writes(&server.told()), [("PATCH", true)]);
+    }
 
     #[test]
     fn a_long_text_is_cut_between_letters() {

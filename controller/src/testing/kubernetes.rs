@@ -54,9 +54,17 @@ impl Kubernetes {
 
     /// What was asked since the last time, events left out.
     pub(crate) fn asked(&self) -> Vec<String> {
-        let mut requests = std::mem::take(&mut self.state.lock().unwrap().requests);
-        requests.retain(|request| !request.contains("/events"));
-        requests
+        self.requests(|request| !request.contains("/events"))
+    }
+
+    /// The events that were written since the last time.
+    pub(crate) fn told(&self) -> Vec<String> {
+        self.requests(|request| request.contains("/events"))
+    }
+
+    fn requests(&self, wanted: impl FnMut(&String) -> bool) -> Vec<String> {
+        let requests = std::mem::take(&mut self.state.lock().unwrap().requests);
+        requests.into_iter().filter(wanted).collect()
     }
 
     /// A client of it.
