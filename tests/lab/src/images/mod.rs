@@ -12,6 +12,7 @@ mod layer;
 mod programs;
 mod recipe;
 mod registry;
+mod sources;
 mod stamp;
 mod typescript;
 

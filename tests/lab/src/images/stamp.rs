@@ -13,6 +13,15 @@ use sha2::{Digest, Sha256};
 
 use super::recipe::Recipe;
 
+/// Device, number, size and time of a file: another one or another content has another.
+pub(super) type Identity = (u64, u64, u64, i64, i64);
+
+/// Which file it is, without reading it.
+pub(super) fn identity(file: &Path) -> io::Result<Identity> {
+    let seen = fs::metadata(file)?;
+    Ok((seen.dev(), seen.ino(), seen.len(), seen.mtime(), seen.mtime_nsec()))
+}
+
 /// Changes when anything changes that the image is made of. Equal stamps mean equal images.
 pub(super) fn of(recipe: &Recipe) -> io::Result<String> {
     let Recipe { name, tag, config, layers } = recipe;
@@ -21,9 +30,7 @@ pub(super) fn of(recipe: &Recipe) -> io::Result<String> {
     for layer in layers {
         hash.update(layer.outline().as_bytes());
         for source in layer.sources() {
-            let seen = fs::metadata(source)?;
-            let identity = (seen.dev(), seen.ino(), seen.len(), seen.mtime(), seen.mtime_nsec());
-            hash.update(serde_json::to_vec(&identity)?);
+            hash.update(serde_json::to_vec(&identity(source)?)?);
         }
     }
     Ok(hex::encode(hash.finalize()))
