@@ -15,6 +15,9 @@ pub mod keyring;
 pub mod plan;
 mod publish;
 
+use std::io;
+use std::path::PathBuf;
+
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
 
@@ -55,11 +58,13 @@ pub enum Error {
         /// What the client found.
         source: Box<kube::Error>,
     },
-    /// Files of a given certificate cannot be followed.
-    #[error("failed to follow the files of the certificate")]
-    Files {
-        /// What the library found.
-        source: tls_hot_reload::error::Error,
+    /// A file of a given certificate cannot be read.
+    #[error("failed to read {path}")]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
 }
 

@@ -1,27 +1,69 @@
 //! Given mode: somebody else makes the certificate and publishes its CA (H5).
 
+use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
-use rustls::server::ResolvesServerCert;
-use tls_hot_reload::CertifiedKeyWatched;
+use tokio::fs;
 
 use super::{Error, entry};
 use crate::authn::live_chain;
 use crate::health::Gate;
 use crate::tls::slot::CertificateSlot;
 
-/// Serves the pair in two PEM files, and what replaces it: also by the swap of a mounted Secret.
-pub async fn files(certificate: &str, key: &str) -> Result<Arc<dyn ResolvesServerCert>, Error> {
-    // The library signs with the provider of the process; one that is installed already stays.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let watched = CertifiedKeyWatched::new(key, certificate).await;
-    let watched = watched.map_err(|source| Error::Files { source })?;
-    Ok(watched)
+/// How often the files are read: the kubelet itself needs a minute to swap what is mounted, and two small reads cost
+/// nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// The PEM files of a pair, and what was last read from them.
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    seen: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Serves the pair in two PEM files, and what replaces it: also by the swap of a mounted Secret. A pair that does not
+/// fit together, as in the middle of a swap, leaves the old one. Ends with the last user of the slot.
+pub async fn files(
+    certificate: impl AsRef<Path>,
+    key: impl AsRef<Path>,
+) -> Result<Arc<CertificateSlot>, Error> {
+    let (certificate, key) = (certificate.as_ref().to_owned(), key.as_ref().to_owned());
+    let mut files = Files { certificate, key, seen: None };
+    let slot = CertificateSlot::new();
+    files.read_into(&slot).await?;
+    tokio::spawn(files.follow(Arc::downgrade(&slot)));
+    Ok(slot)
+}
+
+impl Files {
+    async fn follow(mut self, slot: Weak<CertificateSlot>) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let Some(slot) = slot.upgrade() else { return };
+            if let Err(error) = self.read_into(&slot).await {
+                tracing::warn!(reason = live_chain(&error), "serving certificate not updated");
+            }
+        }
+    }
+
+    async fn read_into(&mut self, slot: &CertificateSlot) -> Result<(), Error> {
+        let pair = (read(&self.certificate).await?, read(&self.key).await?);
+        if self.seen.as_ref() != Some(&pair) {
+            slot.store(&pair.0, &pair.1).map_err(|source| Error::Serve { source })?;
+            self.seen = Some(pair);
+        }
+        Ok(())
+    }
+}
+
+async fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).await.map_err(|source| Error::File { path: path.to_owned(), source })
 }
 
 /// Serves `tls.crt` and `tls.key` of a Secret, and what replaces them. Runs for ever.

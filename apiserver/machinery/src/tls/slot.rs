@@ -52,6 +52,11 @@ impl CertificateSlot {
         Ok(())
     }
 
+    /// What the next handshake gets.
+    pub fn current(&self) -> Option<Arc<CertifiedKey>> {
+        self.0.load_full()
+    }
+
     /// Whether there is anything to serve.
     pub fn is_filled(&self) -> bool {
         self.0.load().is_some()
@@ -66,7 +71,7 @@ impl fmt::Debug for CertificateSlot {
 
 impl ResolvesServerCert for CertificateSlot {
     fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.load_full()
+        self.current()
     }
 }
 
@@ -96,10 +101,10 @@ mod tests {
         let slot = CertificateSlot::new();
         assert!(!slot.is_filled());
         slot.store(chain.as_bytes(), key.as_bytes()).unwrap();
-        let served = slot.0.load_full().unwrap();
+        let served = slot.current().unwrap();
         assert!(matches!(slot.store(chain.as_bytes(), other.as_bytes()), Err(Error::Pair { .. })));
         assert!(matches!(slot.store(b"", key.as_bytes()), Err(Error::Empty)));
         assert!(matches!(slot.store(chain.as_bytes(), b"no key"), Err(Error::Key { .. })));
-        assert!(Arc::ptr_eq(&served, &slot.0.load_full().unwrap()));
+        assert!(Arc::ptr_eq(&served, &slot.current().unwrap()));
     }
 }

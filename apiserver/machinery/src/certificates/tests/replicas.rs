@@ -13,8 +13,8 @@ use crate::certificates::keyring::{Keyring, fingerprints};
 use crate::certificates::{Keeper, Policy, given};
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::rig::Authority;
 use crate::rig::cluster::Cluster;
+use crate::rig::{Authority, Identity};
 use crate::tls::slot::CertificateSlot;
 
 const SERVICE: &str = "apiservices/v1.example.dev";
@@ -141,13 +141,41 @@ async fn h5_a_given_secret_is_followed() {
     assert_eq!(health.readiness(), Ok(()), "what was good stays");
 }
 
-#[tokio::test]
+/// A mounted Secret: names that lead through a link to a folder, which is swapped as a whole.
+struct Mounted(tempfile::TempDir);
+
+impl Mounted {
+    fn write(&self, folder: &str, pair: &Identity) {
+        let folder = self.0.path().join(folder);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("tls.crt"), &pair.chain).unwrap();
+        std::fs::write(folder.join("tls.key"), &pair.key).unwrap();
+        let link = self.0.path().join("next");
+        std::os::unix::fs::symlink(folder, &link).unwrap();
+        std::fs::rename(link, self.0.path().join("..data")).unwrap();
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join("..data").join(name)
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn h5_given_files_are_followed() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let made = Authority::new("ca").server("things.shop.svc");
-    std::fs::write(path("tls.crt"), made.chain).unwrap();
-    std::fs::write(path("tls.key"), made.key).unwrap();
-    assert!(given::files(&path("tls.crt"), &path("tls.key")).await.is_ok());
-    assert!(given::files(&path("tls.crt"), &path("none")).await.is_err());
+    let mounted = Mounted(tempfile::tempdir().unwrap());
+    let authority = Authority::new("ca");
+    mounted.write("first", &authority.server("things.shop.svc"));
+    assert!(given::files(mounted.path("tls.crt"), mounted.path("none")).await.is_err());
+    let slot = given::files(mounted.path("tls.crt"), mounted.path("tls.key")).await.unwrap();
+    let first = slot.current().unwrap();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(Arc::ptr_eq(&first, &slot.current().unwrap()), "nothing new, nothing swapped");
+
+    let misfit = Identity { key: authority.server("other").key, ..authority.server("things.shop.svc") };
+    mounted.write("second", &misfit);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(Arc::ptr_eq(&first, &slot.current().unwrap()), "what was good stays");
+
+    mounted.write("third", &authority.server("things.shop.svc"));
+    eventually("swapped", || slot.current().unwrap().cert != first.cert).await;
 }
