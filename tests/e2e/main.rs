@@ -1,8 +1,7 @@
 //! Tests on a real cluster with a real Restate. One binary, so that it links once; a module per layer and subject.
 //! Tests of modules that begin with `alone_` do what no other test could bear; they run one by one, after the rest.
 
-mod admit_bad_input;
-mod admit_examples;
+mod admit_manifests;
 mod alone_release;
 mod apiserver_discovery;
 mod apiserver_provision;

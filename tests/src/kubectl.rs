@@ -65,13 +65,6 @@ impl Kubectl {
         Ok(serde_json::from_str(&created)?)
     }
 
-    /// `kubectl create -f` that the server refuses: its words. An error if it accepts.
-    pub async fn refused(&self, object: &Value) -> Result<String> {
-        let answer = self.ask(["create", "-f", "-", "--dry-run=server"], Some(object)).await?;
-        anyhow::ensure!(!answer.successful, "the server accepted {object}");
-        Ok(answer.words)
-    }
-
     /// Runs it, however it ends.
     pub async fn ask<S: AsRef<OsStr>>(
         &self,

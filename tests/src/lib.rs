@@ -8,6 +8,7 @@
 pub mod fault_proxy;
 pub mod kubectl;
 pub mod lab;
+pub mod manifest;
 pub mod namespace;
 pub mod restate;
 pub mod service;
@@ -19,6 +20,7 @@ pub type Result<T = (), E = anyhow::Error> = std::result::Result<T, E>;
 pub use fault_proxy::{Fault, FaultProxy};
 pub use kubectl::Kubectl;
 pub use lab::Lab;
+pub use manifest::Manifest;
 pub use namespace::Namespace;
 pub use restate::Restate;
 pub use service::{Service, Version};
