@@ -95,7 +95,10 @@ mod tests {
 
     fn writes(requests: &[String]) -> Vec<(&str, bool)> {
         let write = |request: &String| request.contains("\"series\":{");
-        requests.iter().map(|request| (request.split(' ').next().unwrap_or_default(), write(request))).collect()
+        requests
+            .iter()
+            .map(|request| (request.split(' ').next().unwrap_or_default(), write(request)))
+            .collect()
     }
 
     /// What Restate says about the same step may change: the new words reach whoever describes the object.
