@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use restate_sdk::endpoint::{Endpoint, HandleOptions, ProtocolMode, ResponseBody};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::names;
+use crate::names::{self, Offer};
 
 /// What this process was told to be.
 #[derive(Clone)]
@@ -21,6 +21,8 @@ pub(crate) struct Program {
     pub(crate) name: String,
     /// What each answer begins with.
     pub(crate) version: String,
+    /// What it serves.
+    pub(crate) offer: Offer,
 }
 
 /// Serves until `end` completes. Connections that are open then end with the process: Restate tries again.
@@ -48,7 +50,8 @@ async fn connection(stream: TcpStream, program: Program) {
 
 fn answer(program: &Program, request: Request<Incoming>) -> Response<ResponseBody> {
     let name = service_name(request.uri().path()).unwrap_or(&program.name).to_owned();
-    let endpoint = names::endpoint(&name, &program.version).unwrap_or_else(|| Endpoint::builder().build());
+    let endpoint = names::endpoint(&name, &program.version, &program.offer)
+        .unwrap_or_else(|| Endpoint::builder().build());
     endpoint.handle_with_options(request, HandleOptions { protocol_mode: ProtocolMode::BidiStream })
 }
 
@@ -65,6 +68,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::ledger::Ledger;
 
     #[rstest]
     #[case("/discover", None)]
@@ -76,9 +80,16 @@ mod tests {
         assert_eq!(service_name(path), name);
     }
 
+    #[rstest]
+    #[case::all(Offer::All, &["orders-7", "orders-7-counter", "orders-7-job"])]
+    #[case::one(Offer::Greeter, &["orders-7"])]
+    #[case::told_to_a_ledger(Offer::Trail(Ledger::at("10.0.0.1:80")), &["orders-7"])]
     #[tokio::test]
-    async fn discovery_shows_the_three_services_by_the_name_given() {
-        let endpoint = names::endpoint("orders-7", "v1").unwrap();
+    async fn discovery_shows_what_is_offered_by_the_name_given(
+        #[case] offer: Offer,
+        #[case] expected: &[&str],
+    ) {
+        let endpoint = names::endpoint("orders-7", "v1", &offer).unwrap();
         let request = Request::get("/orders-7/discover")
             .header("accept", "application/vnd.restate.endpointmanifest.v3+json")
             .body(Empty::<bytes::Bytes>::new())
@@ -87,11 +98,11 @@ mod tests {
         let manifest: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let services = manifest["services"].as_array().unwrap();
         let names: Vec<_> = services.iter().map(|service| service["name"].as_str().unwrap()).collect();
-        assert_eq!(names, ["orders-7", "orders-7-counter", "orders-7-job"]);
+        assert_eq!(names, expected);
     }
 
     #[test]
     fn a_name_that_restate_would_refuse_is_no_endpoint() {
-        assert!(names::endpoint("7 orders", "v1").is_none());
+        assert!(names::endpoint("7 orders", "v1", &Offer::All).is_none());
     }
 }
