@@ -189,6 +189,17 @@ pub struct Compute {
 /// The volumes of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "self.storageRequestBytes >= oldSelf.storageRequestBytes",
+        "message": "storageRequestBytes may grow and never shrinks",
+    },
+    {
+        "rule": "!has(self.storageClassName) || !has(oldSelf.storageClassName) || \
+                 self.storageClassName == oldSelf.storageClassName",
+        "message": "storageClassName cannot be changed",
+    },
+]))]
 pub struct Storage {
     /// Size of each node's volume in bytes. It may grow and never shrinks.
     #[schemars(range(min = 1))]

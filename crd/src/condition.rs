@@ -31,6 +31,8 @@ pub enum ConditionType {
     Provisioned,
     /// The spec has fields that are accepted and not yet acted on; the message names them.
     NotYetActedOn,
+    /// The volumes have the size and the classes that the spec wants.
+    StorageAsWanted,
 }
 
 /// Whether a condition holds.
@@ -63,7 +65,12 @@ pub enum Reason {
     /// Every field of the spec is acted on.
     AllFieldsActedOn,
 
+    /// The volumes have the size and the classes that the spec wants.
+    VolumesAsWanted,
+
     // It will pass
+    /// Volumes are growing, or change their attributes.
+    VolumesGrowing,
     /// Pods are not ready yet.
     PodsNotReady,
     /// Waiting to be provisioned, automatically or by hand.
@@ -106,6 +113,12 @@ pub enum Reason {
     DeletionHeld,
     /// Work is paused by annotation.
     Paused,
+    /// The spec wants smaller volumes than there are: volumes never shrink.
+    VolumesNeverShrink,
+    /// The spec names another storage class than the volumes were made with.
+    StorageClassFixed,
+    /// The storage class of the volumes does not let them grow.
+    ExpansionNotAllowed,
 }
 
 /// One condition as it is stored. Other writers' conditions pass through unchanged.
@@ -309,7 +322,8 @@ mod tests {
     #[test]
     fn the_names_are_the_words_that_tools_wait_for() {
         let names: Vec<&str> = ConditionType::iter().map(Into::into).collect();
-        let expected = "Ready Progressing Available Registered Stalled Draining Provisioned NotYetActedOn";
+        let expected = "Ready Progressing Available Registered Stalled Draining Provisioned NotYetActedOn \
+                        StorageAsWanted";
         assert_eq!(names.join(" "), expected);
     }
 

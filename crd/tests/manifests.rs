@@ -128,6 +128,40 @@ fn the_mode_cannot_be_changed(#[case] old: Option<&str>, #[case] new: Option<&st
     assert_eq!(said.is_empty(), accepted, "{said:?}");
 }
 
+/// users.md §3 (README): storage grows, never shrinks; its class is immutable.
+#[rstest]
+#[case::grows(json!({"storageRequestBytes": 1}), json!({"storageRequestBytes": 2}), true)]
+#[case::shrinks(json!({"storageRequestBytes": 2}), json!({"storageRequestBytes": 1}), false)]
+#[case::same_class(
+    json!({"storageRequestBytes": 1, "storageClassName": "a"}),
+    json!({"storageRequestBytes": 1, "storageClassName": "a"}),
+    true
+)]
+#[case::other_class(
+    json!({"storageRequestBytes": 1, "storageClassName": "a"}),
+    json!({"storageRequestBytes": 1, "storageClassName": "b"}),
+    false
+)]
+#[case::the_default_is_named(
+    json!({"storageRequestBytes": 1}),
+    json!({"storageRequestBytes": 1, "storageClassName": "b"}),
+    true
+)]
+#[case::other_attributes(
+    json!({"storageRequestBytes": 1, "volumeAttributesClassName": "slow"}),
+    json!({"storageRequestBytes": 1, "volumeAttributesClassName": "fast"}),
+    true
+)]
+fn storage_only_grows(#[case] old: Value, #[case] new: Value, #[case] accepted: bool) {
+    let with_storage = |storage: Value| {
+        let mut object = read(Path::new("../tests/manifests/readme/cluster-minimal.yaml"));
+        object["spec"]["storage"] = storage;
+        object
+    };
+    let said = complaints(&with_storage(new), Some(&with_storage(old)));
+    assert_eq!(said.is_empty(), accepted, "{said:?}");
+}
+
 /// What an earlier controller stored, status and managed fields included.
 #[rstest]
 fn recorded_objects_are_read_and_written_unchanged(#[files("tests/recorded/restate*.json")] file: PathBuf) {
