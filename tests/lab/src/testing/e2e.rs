@@ -26,8 +26,8 @@ pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Tally
     demo::chart::install(context, &node, &images).await?;
     let mut tally = Tally::default();
     for selection in selections(arguments, node.is_ours()) {
-        let mut command =
-            program::cargo(context, &["test", "--locked", "-p", "restate-tests", "--no-fail-fast", "--"]);
+        let test = ["test", "--locked", "-p", "restate-tests", "--lib", "--test", "e2e", "--no-fail-fast", "--"];
+        let mut command = program::cargo(context, &test);
         command.args(selection);
         describe(&mut command, &node, &images);
         command.env("LAB_IMAGE_TYPESCRIPT", &typescript);
@@ -77,6 +77,7 @@ pub(super) fn describe(command: &mut Command, node: &Node, images: &Images) {
     command
         .env("LAB_KUBECONFIG", node.kubeconfig())
         .env("LAB_IS_OURS", if node.is_ours() { "1" } else { "0" })
+        .envs(std::env::current_exe().ok().map(|program| ("LAB_PROGRAM", program)))
         .env("LAB_KUBECTL", tool("kubectl"))
         .env("LAB_HELM", tool("helm"))
         .env("LAB_CTR", tool("ctr"))

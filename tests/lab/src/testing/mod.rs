@@ -145,14 +145,16 @@ pub async fn run(context: &Context, arguments: TestArgs) -> Result<ExitCode> {
     Ok(if total.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// `cargo lab bench`: never part of a test run.
+/// `cargo lab bench`: never part of a test run. It measures the product as it is given away.
 pub async fn bench(context: &Context, arguments: BenchArgs) -> Result<ExitCode> {
     let _claim = Claim::take(context, "cargo lab bench").await?;
     let tools = Tools::ensure(context).await?;
     let node = node::up(context, &tools).await?;
-    let images = images::ensure(context, &node).await?;
+    let images = images::ensure_release(context, &node).await?;
     demo::chart::install(context, &node, &images).await?;
-    let mut command = program::cargo(context, &["bench", "--locked", "-p", "restate-tests", "--"]);
+    // The profile of the images: what they are built from is there already.
+    let bench = ["bench", "--locked", "--profile", "lab", "-p", "restate-tests", "--bench", "bench", "--"];
+    let mut command = program::cargo(context, &bench);
     e2e::describe(&mut command, &node, &images);
     let (name, value) = Claim::for_children();
     let status = command.args(arguments.arguments).env(name, value).status().await?;
