@@ -96,6 +96,21 @@ pub async fn build(context: &Context, tools: &Tools) -> Result<Built> {
     Ok(Built { images: Images { controller, apiserver, greeter_v1, greeter_v2, restate }, records })
 }
 
+/// The same, with the product as it is given away: what benchmarks measure.
+pub async fn ensure_release(context: &Context, node: &Node) -> Result<Images> {
+    let images = ensure(context, node).await?;
+    programs::build(context, &[Program::Controller, Program::Apiserver], Profile::Release).await?;
+    let step = context.progress.step("release images");
+    let mut recipes = recipe::product(context, Profile::Release).await?;
+    for recipe in &mut recipes {
+        recipe.tag = Some("release");
+    }
+    let [controller, apiserver] = finish(context, &recipes, &step)?;
+    step.done(sizes(&[controller.clone(), apiserver.clone()]));
+    hand_over(context, node, &[controller.clone(), apiserver.clone()]).await?;
+    Ok(Images { controller: controller.image, apiserver: apiserver.image, ..images })
+}
+
 /// Makes the node, or the registry of an existing cluster, have what was built.
 pub async fn deliver(context: &Context, node: &Node, built: Built) -> Result<Images> {
     hand_over(context, node, &built.records).await?;

@@ -26,7 +26,8 @@ pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Tally
     demo::chart::install(context, &node, &images).await?;
     let mut tally = Tally::default();
     for selection in selections(arguments, node.is_ours()) {
-        let test = ["test", "--locked", "-p", "restate-tests", "--lib", "--test", "e2e", "--no-fail-fast", "--"];
+        let test =
+            ["test", "--locked", "-p", "restate-tests", "--lib", "--test", "e2e", "--no-fail-fast", "--"];
         let mut command = program::cargo(context, &test);
         command.args(selection);
         describe(&mut command, &node, &images);
