@@ -1,15 +1,18 @@
 //! A proxy in front of Restate's admin API that can behave as networks and servers do on a bad day.
 
+mod relay;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
 };
 
+use self::relay::Relay;
 use crate::{Lab, Restate, Result};
 
 /// What becomes of a request.
@@ -29,6 +32,8 @@ pub enum Fault {
     Truncate,
     /// It is answered with status 200 and a list of nothing, which a proxy or an empty Restate might say.
     Empty,
+    /// A question gets the answer that it had before this began; orders go through.
+    Stale,
 }
 
 /// The proxy. Connections that are open are cut when the fault changes.
@@ -53,7 +58,7 @@ impl FaultProxy {
             TcpListener::bind((address, 0)).await.with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr()?;
         let (fault, seen) = watch::channel(Fault::None);
-        let task = tokio::spawn(accept(listener, target.into(), seen));
+        let task = tokio::spawn(accept(listener, Arc::new(Relay::to(target)), seen));
         Ok(Self { address, fault, task })
     }
 
@@ -74,26 +79,24 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: Arc<str>, fault: watch::Receiver<Fault>) {
+async fn accept(listener: TcpListener, relay: Arc<Relay>, fault: watch::Receiver<Fault>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let (target, mut fault) = (Arc::clone(&target), fault.clone());
+        let (relay, mut fault) = (Arc::clone(&relay), fault.clone());
         tokio::spawn(async move {
             let now = *fault.borrow_and_update();
             tokio::select! {
                 // How a cut connection ends is the other side's to judge.
-                _ = serve(stream, &target, now) => {},
+                _ = serve(stream, relay, now) => {},
                 _ = fault.changed() => {},
             }
         });
     }
 }
 
-async fn serve(mut client: TcpStream, target: &str, fault: Fault) -> std::io::Result<()> {
+async fn serve(client: TcpStream, relay: Arc<Relay>, fault: Fault) -> std::io::Result<()> {
     match fault {
-        Fault::None => {
-            let mut server = TcpStream::connect(target).await?;
-            copy_bidirectional(&mut client, &mut server).await.map(drop)
-        }
+        Fault::None => relay.serve(client, false).await,
+        Fault::Stale => relay.serve(client, true).await,
         Fault::Refuse => client.set_zero_linger(),
         Fault::Hang => {
             tokio::time::sleep(Duration::from_hours(1)).await;
@@ -121,16 +124,17 @@ async fn say(mut client: TcpStream, status: &str, missing: usize, body: &str) ->
 mod tests {
     use super::*;
 
-    const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
-
+    /// Counts its answers.
     async fn server() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
+            for count in 0.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
                 let mut request = [0; 1024];
                 let _ = stream.read(&mut request).await;
-                let _ = stream.write_all(ANSWER.as_bytes()).await;
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{count}");
+                let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
         address
@@ -138,7 +142,7 @@ mod tests {
 
     async fn ask(proxy: &FaultProxy) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(proxy.address).await?;
-        stream.write_all(b"GET /version HTTP/1.1\r\n\r\n").await?;
+        stream.write_all(b"GET /version HTTP/1.1\r\nconnection: close\r\n\r\n").await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
         Ok(answer)
@@ -147,7 +151,9 @@ mod tests {
     #[tokio::test]
     async fn each_fault_is_what_it_says() {
         let proxy = FaultProxy::between("127.0.0.1", server().await).await.unwrap();
-        assert_eq!(ask(&proxy).await.unwrap(), ANSWER);
+        assert!(ask(&proxy).await.unwrap().ends_with("\r\n\r\n0"));
+        proxy.set(Fault::Stale);
+        assert!(ask(&proxy).await.unwrap().ends_with("\r\n\r\n0"), "said again");
         proxy.set(Fault::ServerError);
         assert!(ask(&proxy).await.unwrap().starts_with("HTTP/1.1 500 "));
         for (fault, is_whole) in [(Fault::Garbage, true), (Fault::Empty, true), (Fault::Truncate, false)] {
@@ -159,7 +165,7 @@ mod tests {
         proxy.set(Fault::Refuse);
         assert!(ask(&proxy).await.map_or(true, |answer| answer.is_empty()));
         proxy.set(Fault::None);
-        assert_eq!(ask(&proxy).await.unwrap(), ANSWER);
+        assert!(ask(&proxy).await.unwrap().ends_with("\r\n\r\n1"), "a new one");
     }
 
     #[tokio::test]

@@ -3,6 +3,10 @@
 use std::{env, ffi::OsString, path::PathBuf};
 
 use anyhow::{Context as _, ensure};
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
 use tokio::process::Command;
 
 use crate::{Kubectl, Result};
@@ -62,6 +66,24 @@ impl Lab {
     /// The administrator's kubectl.
     pub fn kubectl(&self) -> Result<Kubectl> {
         Ok(Kubectl::new(tool("KUBECTL")?, self.kubeconfig.clone()))
+    }
+
+    /// The administrator's client.
+    pub async fn client(&self) -> Result<Client> {
+        // Another test of this process may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        Ok(Client::try_from(config)?)
+    }
+
+    /// `cargo lab` itself, as in `kill kube-apiserver`.
+    pub async fn command(&self, arguments: &[&str]) -> Result {
+        ensure!(self.is_ours(), "cargo lab reaches no cluster elsewhere");
+        let ended = Command::new(variable("LAB_PROGRAM")?).args(arguments).output().await?;
+        let words = String::from_utf8_lossy(&ended.stderr);
+        ensure!(ended.status.success(), "cargo lab {}: {words}", arguments.join(" "));
+        Ok(())
     }
 
     /// Helm on this cluster.

@@ -8,10 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use http::Request;
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -66,7 +63,7 @@ impl Restate {
 
     /// A cluster that is there, or will be.
     pub async fn named(lab: &Lab, name: &str) -> Result<Self> {
-        Ok(Self { lab: lab.clone(), name: name.to_owned(), client: client(lab).await?, _guard: None })
+        Ok(Self { lab: lab.clone(), name: name.to_owned(), client: lab.client().await?, _guard: None })
     }
 
     /// The RestateCluster's name, and its namespace's.
@@ -162,14 +159,6 @@ impl Drop for Guard {
         // What stays behind does no harm to the next run: its name is its own.
         let _ = kubectl.status();
     }
-}
-
-async fn client(lab: &Lab) -> Result<Client> {
-    // Another test of this process may have been first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let kubeconfig = Kubeconfig::read_from(lab.kubeconfig())?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
 }
 
 /// Lays `over` over `base`, field by field.
