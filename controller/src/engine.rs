@@ -12,6 +12,7 @@ mod publish;
 mod run;
 #[cfg(test)]
 mod tests;
+mod warn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,7 +137,15 @@ pub(crate) async fn reconcile<K: Kind>(object: Arc<K>, context: &Context) -> Res
         return Ok(Pass { outcome: decision.plan.outcome, acted: true, unsaid: None });
     }
     let failed = done.failed.take().map(Error::from);
-    let published = publish::publish(&object, decision.status, failed.as_ref(), context).await;
+    if let Some(error) = &failed {
+        warn::failed(error, context, &subject).await;
+    }
+    let published = if done.acted > 0 && failed.is_none() {
+        // The next pass comes at once and knows more: what several steps in a row make of it is written once.
+        Ok(None)
+    } else {
+        publish::publish(&object, decision.status, failed.as_ref(), context).await
+    };
     let unsaid = match (failed, published) {
         (Some(error), _) | (None, Err(error)) => return Err(error),
         (None, Ok(unsaid)) => unsaid,
@@ -161,6 +170,7 @@ async fn record<K: Kind>(
         rejection.message,
         "Restate refuses for good"
     );
+    warn::rejected(rejection, context, subject).await;
     let steps = K::remember(object, registration, rejection, context.now());
     match context.executor.run(&steps, subject).await.failed {
         Some(error) => Err(error.into()),

@@ -57,10 +57,11 @@ async fn a_first_pass_makes_a_version_and_a_second_one_writes_nothing() {
     insta::assert_snapshot!(heads(&kubernetes.asked()).join("\n"), @"
     PATCH /apis/restate.dev/v1beta1/namespaces/shop/restatedeployments/greeter
     POST /apis/apps/v1/namespaces/shop/replicasets
-    PATCH /apis/restate.dev/v1beta1/namespaces/shop/restatedeployments/greeter/status
     ");
     pass(&kubernetes, &context).await.unwrap();
     assert_eq!(heads(&kubernetes.asked()), ["POST /api/v1/namespaces/shop/services"]);
+    pass(&kubernetes, &context).await.unwrap();
+    assert_eq!(heads(&kubernetes.asked()), [format!("PATCH {PATH}/status")], "once, after all that was done");
     for _ in 0..3 {
         let again = pass(&kubernetes, &context).await.unwrap();
         assert!(!again.acted, "{again:?}");
@@ -83,7 +84,7 @@ async fn a_spec_that_cannot_be_acted_on_is_told_and_gets_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_failed_step_is_told_in_the_status_once() {
+async fn a_failed_step_is_told_once_by_the_status_and_by_an_event() {
     let refuse = |method: &http::Method, path: &str| {
         let services = *method == http::Method::POST && path.contains("services");
         let sets = *method == http::Method::POST && path.contains("replicasets");
@@ -100,9 +101,11 @@ async fn a_failed_step_is_told_in_the_status_once() {
     assert!(error.chain().contains("exceeded quota"), "{}", error.chain());
     let told = kubernetes.object(PATH)["status"]["conditions"].to_string();
     assert!(told.contains("ReconcileFailed") && told.contains("exceeded quota"), "{told}");
-    kubernetes.asked();
+    let events = kubernetes.told().join("\n");
+    assert!(events.contains("Warning") && events.contains("exceeded quota"), "{events}");
     pass(&kubernetes, &context).await.unwrap_err();
-    let asked = heads(&kubernetes.asked());
+    let asked = heads(&kubernetes.requests(|_| true));
+    assert!(!asked.iter().any(|head| head.contains("/events")), "an event told it already: {asked:?}");
     assert!(!asked.iter().any(|head| head.ends_with("/status")), "it was said already: {asked:?}");
 }
 

@@ -62,7 +62,8 @@ impl Kubernetes {
         self.requests(|request| request.contains("/events"))
     }
 
-    fn requests(&self, wanted: impl FnMut(&String) -> bool) -> Vec<String> {
+    /// What was asked since the last time, as far as it is wanted.
+    pub(crate) fn requests(&self, wanted: impl FnMut(&String) -> bool) -> Vec<String> {
         let requests = std::mem::take(&mut self.state.lock().unwrap().requests);
         requests.into_iter().filter(wanted).collect()
     }
