@@ -28,6 +28,7 @@ use crate::endpoint::Endpoint;
 use crate::transport::{Answer, Question, Transport};
 
 pub use crate::transport::{Error, Refused};
+pub(crate) use wire::segment;
 
 /// For calls that only read Restate's metadata, which it holds in memory.
 pub const READ_DEADLINE: Duration = Duration::from_secs(10);
@@ -155,7 +156,7 @@ impl Admin {
     /// Takes a deployment out, whatever is pinned to it: the proof that nothing is, is the caller's. One request,
     /// never repeated. After an error other than [`Error::Refused`] nobody knows whether it happened.
     pub async fn deregister(&self, id: &DeploymentId) -> Result<Deregistered, Error> {
-        let path = format!("deployments/{}?force=true", wire::segment(id.as_str()));
+        let path = format!("deployments/{}?force=true", segment(id.as_str()));
         let question =
             Question { method: Method::DELETE, path: &path, deadline: DEREGISTER_DEADLINE, limit: SMALL };
         match self.transport.ask(&self.endpoint, &question, None::<&()>).await {

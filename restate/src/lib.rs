@@ -2,11 +2,13 @@
 //!
 //! - [`endpoint`]: which Restate, where, with which credentials, and which hosts a manifest may name;
 //! - [`transport`]: the one HTTP client: TLS, resolver, deadlines, bounded bodies;
-//! - [`admin`]: typed calls of the admin API; [`query`]: SQL beside its row types; [`node`]: gRPC of a node;
+//! - [`admin`]: typed calls of the admin API; [`action`]: what can be done to an invocation; [`query`]: SQL beside its
+//!   row types; [`node`]: gRPC of a node;
 //! - [`poller`]: one task per endpoint that asks on behalf of everybody and publishes snapshots.
 //!
 //! Invariant: an answer is complete and of the right shape, or it is an error. Nothing here decides anything.
 
+pub mod action;
 pub mod admin;
 pub mod endpoint;
 pub mod node;

@@ -9,6 +9,7 @@
 //! `sys_invocation_state`, and the latter has rows only for what the invoker holds.
 
 mod free;
+mod invocations;
 mod sql;
 mod usage;
 
@@ -21,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use crate::admin::{Admin, Error};
 use crate::transport::Question;
 
-pub use free::{Bounds, FreeQuery, NotReadOnly, Rows};
+pub use free::{Bounds, Cut, FreeQuery, NotReadOnly, Rows, fault_of_statement};
+pub use invocations::{Column, Condition, INVOCATIONS_DEADLINE, Scope, Wanted, word};
 pub use sql::{Identifier, Literal};
 
 /// A usage query walks all invocations; beyond this Restate is not able to tell.

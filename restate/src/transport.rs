@@ -102,6 +102,21 @@ impl Transport {
         }
     }
 
+    /// Asks, and reads the answer up to the limit; whether there was more. Closing the connection ends the rest.
+    pub(crate) async fn ask_for_beginning(
+        &self,
+        endpoint: &Endpoint,
+        question: &Question<'_>,
+        body: &(impl Serialize + Sync),
+    ) -> Result<(Bytes, bool), Error> {
+        let request = self.request(endpoint, question)?.json(body);
+        let exchange = async { up_to(successful(request).await?, question.limit).await };
+        match tokio::time::timeout(question.deadline, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::TimedOut { after: question.deadline }),
+        }
+    }
+
     fn request(&self, endpoint: &Endpoint, question: &Question<'_>) -> Result<RequestBuilder, Error> {
         let url = endpoint.url().join(question.path).map_err(Error::Path)?;
         let request = self
@@ -117,17 +132,37 @@ impl Transport {
 }
 
 async fn exchange(request: RequestBuilder, limit: usize) -> Result<Answer, Error> {
+    let response = successful(request).await?;
+    let status = response.status();
+    let body = whole(response, limit).await?;
+    Ok(Answer { status, body })
+}
+
+/// Anything but 2xx is an error, with the words of whoever refused.
+async fn successful(request: RequestBuilder) -> Result<Response, Error> {
     let response = request.send().await.map_err(Error::sending)?;
     let status = response.status();
     if status.is_redirection() {
         return Err(Error::Redirected { status });
     }
     if status.is_success() {
-        let body = whole(response, limit).await?;
-        return Ok(Answer { status, body });
+        return Ok(response);
     }
     let text = beginning(response).await;
     Err(Error::Refused(Refused::read(status, &text)))
+}
+
+/// The first bytes, and whether there were more.
+async fn up_to(mut response: Response, limit: usize) -> Result<(Bytes, bool), Error> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(Error::Broken)? {
+        let room = limit - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            return Ok((body.freeze(), true));
+        }
+    }
+    Ok((body.freeze(), false))
 }
 
 async fn whole(mut response: Response, limit: usize) -> Result<Bytes, Error> {

@@ -4,12 +4,14 @@
 //! read them. Nothing here asks, waits or decides. Invariant: a value without a [`Reading`] is *unknown*, which
 //! is never the same as zero or absent.
 
+mod invocation;
 mod name;
 mod registry;
 mod snapshot;
 mod usage;
 
-pub use name::{DeploymentId, EndpointKey, ServiceName};
+pub use invocation::{AttemptFailure, Attempts, Caller, Invocation, InvocationState, Target, Times};
+pub use name::{DeploymentId, EndpointKey, InvocationId, ServiceName};
 pub use registry::{Registered, Registry, Service, ServiceKind, ServiceRevision};
 pub use snapshot::{Failure, FailureKind, Reading, Snapshot};
 pub use usage::{Counts, Load, Status, UsageReport};

@@ -37,6 +37,10 @@ name! {
     DeploymentId
 }
 name! {
+    /// Restate's id of an invocation (`inv_…`): case-sensitive, given by Restate.
+    InvocationId
+}
+name! {
     /// A service's name as its SDK announces it; case-sensitive.
     ServiceName
 }

@@ -113,7 +113,7 @@ fn kind(ty: &str) -> ServiceKind {
 }
 
 /// One segment of a path: an id from outside must not name another path.
-pub(super) fn segment(text: &str) -> Cow<'_, str> {
+pub(crate) fn segment(text: &str) -> Cow<'_, str> {
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     if plain {
         Cow::Borrowed(text)

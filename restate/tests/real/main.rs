@@ -6,16 +6,20 @@
 mod server;
 mod service;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use restate_client::action::{Acted, Action, Onto};
 use restate_client::admin::{Accepted, Deregistered, Error, Registration};
 use restate_client::node::{self, Membership, Provision};
 use restate_client::poller::{NoObserver, Pace};
-use restate_client::query::{Bounds, FreeQuery};
+use restate_client::query::{
+    Bounds, Column, Condition, Cut, FreeQuery, Scope, Wanted, fault_of_statement, word,
+};
 use restate_client::{Admin, Demand, Pollers};
-use restate_model::{DeploymentId, FailureKind, Load, ServiceName, UsageReport};
+use restate_model::{DeploymentId, FailureKind, InvocationId, Load, ServiceName, UsageReport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -203,13 +207,17 @@ async fn free_queries_are_bounded() {
     let bounds = Bounds { rows: 2, bytes: 100_000, deadline: Duration::from_secs(5) };
     let query = FreeQuery::new("SELECT * FROM (VALUES (1), (2), (3)) AS t(n) ORDER BY n;").unwrap();
     let rows = admin.query(&query, bounds).await.unwrap();
-    assert_eq!((rows.rows.len(), rows.cut), (2, true));
+    assert_eq!((rows.rows.len(), rows.cut), (2, Some(Cut::Rows)));
     assert_eq!(rows.rows[0]["n"], 1);
     let broken = FreeQuery::new("select nothing from nowhere").unwrap();
     let error = admin.query(&broken, bounds).await.unwrap_err();
     assert!(error.words().contains("nowhere"), "{}", error.words());
     let long = FreeQuery::new("select value from generate_series(1, 100000)").unwrap();
-    assert!(matches!(admin.query(&long, bounds).await, Err(Error::TooLarge { .. })));
+    let long = admin.query(&long, Bounds { rows: 100_000, ..bounds }).await.unwrap();
+    assert_eq!((long.cut, long.rows.is_empty()), (Some(Cut::Bytes), false));
+    assert!(fault_of_statement(&error).is_some(), "{error:?}");
+    assert!(admin.explain(&query, bounds.deadline).await.is_ok());
+    assert!(fault_of_statement(&admin.explain(&broken, bounds.deadline).await.unwrap_err()).is_some());
 }
 
 #[tokio::test]
@@ -237,4 +245,91 @@ async fn a_poller_follows_a_restate_and_notices_its_end() {
     assert!(matches!(failure.kind, FailureKind::Unreachable | FailureKind::Malformed), "{failure:?}");
     assert!(subscription.snapshot().usage.is_some(), "the last reading stays, and grows old");
     drop(held);
+}
+
+/// The invocations of a service, by state.
+async fn by_state(admin: &Admin, scope: &Scope) -> BTreeMap<&'static str, Vec<InvocationId>> {
+    let wanted = Wanted { scope: scope.clone(), limit: 100, ..Wanted::default() };
+    let mut found = BTreeMap::<_, Vec<_>>::new();
+    for invocation in admin.invocations(&wanted).await.unwrap() {
+        found.entry(word(invocation.state)).or_default().push(invocation.id);
+    }
+    found
+}
+
+#[tokio::test]
+async fn invocations_are_seen_within_their_scope_and_page_by_page() {
+    let Some(server) = provisioned().await else { return };
+    let admin = server.admin();
+    let [mine, theirs] = [Service::start("s", "SERVICE").await, Service::start("x", "SERVICE").await];
+    let own = register(&admin, &mine, false).await.id;
+    register(&admin, &theirs, false).await;
+    for _ in 0..5 {
+        send(&server, "/s/hang/send?delay=1h").await;
+    }
+    send(&server, "/x/hang/send?delay=1h").await;
+    let scope = Scope { deployments: [own].into(), services: ["s".into()].into(), elsewhere: [].into() };
+    let mut seen = Vec::new();
+    loop {
+        let wanted =
+            Wanted { scope: scope.clone(), after: seen.last().cloned(), limit: 2, ..Wanted::default() };
+        let page = admin.invocations(&wanted).await.unwrap();
+        seen.extend(page.iter().map(|invocation| invocation.id.clone()));
+        assert!(page.iter().all(|invocation| invocation.target.service == ServiceName::from("s")));
+        if page.len() < 2 {
+            break;
+        }
+    }
+    assert_eq!((seen.len(), seen.is_sorted()), (5, true));
+    let key = |value: &str| Condition { column: Column::Key, is: true, values: vec![value.to_owned()] };
+    for attempt in ["' OR '1'='1", "\\' OR TRUE --", "'; select 1", "/*", "\u{0}"] {
+        let wanted = Wanted { conditions: vec![key(attempt)], limit: 10, scope: scope.clone(), after: None };
+        assert_eq!(admin.invocations(&wanted).await.unwrap(), [], "{attempt}");
+    }
+    let foreign = Scope { services: ["x".into()].into(), ..Scope::default() };
+    assert_eq!(admin.invocation(&foreign, &seen[0]).await.unwrap(), None);
+    assert_eq!(
+        admin.invocation(&scope, &seen[0]).await.unwrap().map(|found| found.id),
+        Some(seen[0].clone())
+    );
+}
+
+/// The facts that the aggregated API's dry runs rest on.
+#[tokio::test]
+async fn actions_are_answered_as_is_written_here() {
+    let Some(server) = provisioned().await else { return };
+    let admin = server.admin();
+    let object = Service::start("o", "VIRTUAL_OBJECT").await;
+    let id = register(&admin, &object, false).await.id;
+    let scope = Scope { deployments: [id].into(), services: ["o".into()].into(), elsewhere: [].into() };
+    for path in ["/o/key/hang/send", "/o/key/hang/send", "/o/other/hang/send?delay=1h"] {
+        send(&server, path).await;
+    }
+    let states = eventually("one of each", || async {
+        let states = by_state(&admin, &scope).await;
+        (states.len() == 3).then_some(states)
+    })
+    .await;
+    let [running, inboxed, scheduled] = ["running", "pending", "scheduled"].map(|state| &states[state][0]);
+    let onto_latest = Action::Resume { onto: Some(Onto::Latest) };
+    let restart = Action::Restart { from: None, onto: None };
+    for (id, action, status) in [
+        (running, Action::Purge, 409),
+        (running, restart.clone(), 409),
+        (running, onto_latest, 409),
+        (inboxed, Action::Pause, 409),
+        (inboxed, Action::Resume { onto: None }, 425),
+        (scheduled, Action::Purge, 409),
+        (scheduled, restart, 425),
+    ] {
+        let error = admin.act(id, &action).await.unwrap_err();
+        assert_eq!(error.refused().map(|refused| refused.status.as_u16()), Some(status), "{action:?}");
+    }
+    assert_eq!(admin.act(running, &Action::Resume { onto: None }).await.unwrap(), Acted::Done);
+    assert_eq!(admin.act(scheduled, &Action::Cancel).await.unwrap(), Acted::Done);
+    assert_eq!(admin.act(inboxed, &Action::Kill).await.unwrap(), Acted::Done);
+    let unknown = InvocationId::from("inv_1gcM2zdaqxx73ieDvWr0x4VrZRl82mzBL7");
+    let error = admin.act(&unknown, &Action::Cancel).await.unwrap_err();
+    assert_eq!(error.refused().map(|refused| refused.status.as_u16()), Some(404));
+    assert_eq!(admin.act(running, &Action::Kill).await.unwrap(), Acted::Done);
 }
