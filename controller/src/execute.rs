@@ -106,7 +106,7 @@ impl Executor {
             Step::Apply(manager, object) => self.apply(*manager, object).await,
             Step::Create(object) => self.create(object).await,
             Step::Annotate { object, uid, annotations } => self.annotate(object, uid, annotations).await,
-            Step::Label { object, uid, labels } => self.label(object, uid, labels).await,
+            Step::Patch(patch) => self.patch(patch).await,
             Step::Owners { object, uid, owners } => self.own(object, uid, owners).await,
             Step::Scale { object, uid, replicas } => self.scale(object, uid, *replicas).await,
             Step::Delete { object, uid, propagation } => self.delete(object, uid, *propagation).await,
@@ -181,7 +181,7 @@ fn deadline(step: &Step) -> Duration {
         Step::Apply(..)
         | Step::Create(_)
         | Step::Annotate { .. }
-        | Step::Label { .. }
+        | Step::Patch(_)
         | Step::Owners { .. }
         | Step::Scale { .. }
         | Step::Delete { .. }
@@ -196,7 +196,7 @@ fn word(step: &Step) -> &'static str {
         Step::Apply(..) => "Apply",
         Step::Create(_) => "Create",
         Step::Annotate { .. } => "Annotate",
-        Step::Label { .. } => "Label",
+        Step::Patch(_) => "Patch",
         Step::Owners { .. } => "Owners",
         Step::Scale { .. } => "Scale",
         Step::Delete { .. } => "Delete",

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::DynamicObject;
@@ -84,6 +84,8 @@ stores!(
     network_policies: NetworkPolicy,
     /// The clusters' disruption budgets.
     disruption_budgets: PodDisruptionBudget,
+    /// The claims of the clusters' volumes.
+    claims: PersistentVolumeClaim,
 );
 
 /// What a watch needs to run.
@@ -118,6 +120,7 @@ pub(crate) fn open(watching: &Watching, wakers: &Arc<Wakers>) -> Stores {
     start(watching, wakers, &stores.service_accounts, OF_CLUSTERS);
     start(watching, wakers, &stores.network_policies, OF_CLUSTERS);
     start(watching, wakers, &stores.disruption_budgets, OF_CLUSTERS);
+    start(watching, wakers, &stores.claims, OF_CLUSTERS);
     stores
 }
 

@@ -56,7 +56,7 @@ pub mod label {
     }
 }
 
-/// Annotations that the controller keeps on the objects of a version.
+/// Annotations, of the controller and of people.
 pub mod annotation {
     /// The pod template as JSON text: the identity of a version ([`PodTemplate::text`]).
     ///
@@ -72,4 +72,18 @@ pub mod annotation {
     pub const TUNNEL_NAME: &str = "restate.dev/tunnel-name";
     /// Tag of a Knative configuration.
     pub const TAG: &str = "restate.dev/tag";
+    /// On a version: its id is being deregistered. Written before the call, so that a crash between the call and the
+    /// clearing of the id is not taken for a Restate that lost its metadata.
+    pub const DEREGISTERING: &str = "restate.dev/deregistering";
+    /// On a version: Restate's words where it refused the version for good, as JSON.
+    pub const REJECTED: &str = "restate.dev/registration-rejected";
+    /// People set it on a version's ReplicaSet to `true` where the version is held although nothing is known of it any
+    /// more: its unfinished work is abandoned. It never overrides routing.
+    pub const ABANDON: &str = "restate.dev/abandon";
+    /// On whatever is applied: the digest of the wish that was applied last.
+    pub const APPLIED: &str = "restate.dev/applied";
+    /// People set it on a stored object to [`DISABLED`]: the controller leaves it, and what belongs to it, alone.
+    pub const RECONCILE: &str = "restate.dev/reconcile";
+    /// The only value of [`RECONCILE`] with a meaning, so that a slip does not stop anything.
+    pub const DISABLED: &str = "disabled";
 }

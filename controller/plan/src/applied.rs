@@ -4,14 +4,12 @@
 //! wanted value (drift), and was it this very wish that was applied last (a field that is wanted no more)? The
 //! second is answered by a digest in an annotation.
 
+use restate_crd::annotation::APPLIED;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::Object;
-
-/// Annotation with the digest of the wish that was applied last.
-pub const APPLIED: &str = "restate.dev/applied";
 
 /// The wanted object with the digest of the wish in its annotations.
 pub fn stamped<T>(mut wanted: T) -> T

@@ -32,14 +32,14 @@ mod version;
 
 pub use drain::{Drain, drain};
 pub use hash::{Identity, TemplateHash};
-pub use plan::{DISABLED, RECONCILE, admin, decide, is_paused};
+pub use plan::{admin, decide, is_paused};
 pub use rejection::record_rejection;
 pub use seen::{ClusterSeen, Decision, Demand, Finalizer, Seen};
 pub use state::{View, ViewedService, views};
 pub use target::{endpoint, is_forbidden_address};
 pub use usage::{MAX_AGE, Usage};
 pub use validate::{Autoscaling, DeletionTerms, Error, Held, Spec, Template, Valid, validate};
-pub use version::{ABANDON, DEREGISTERING, REJECTED, Rejection, Stamp, Version};
+pub use version::{Rejection, Stamp, Version};
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,6 @@ pub mod deployment;
 
 pub use object::{Object, ObjectRef, Uid};
 pub use step::{
-    Admin, Claim, Deregistration, EventKind, LookAgain, Manager, Note, Outcome, Plan, Proof, Propagation,
+    Admin, Claim, Deregistration, EventKind, LookAgain, Manager, Note, Outcome, Patch, Plan, Proof, Propagation,
     Provision, Registration, Step, Version,
 };

@@ -35,15 +35,8 @@ pub enum Step {
         /// Values to set or remove.
         annotations: BTreeMap<String, Option<String>>,
     },
-    /// Merge-patch labels of exactly this object: `None` removes.
-    Label {
-        /// Which object.
-        object: ObjectRef,
-        /// Must still be this one.
-        uid: Uid,
-        /// Values to set or remove.
-        labels: BTreeMap<String, Option<String>>,
-    },
+    /// Merge-patch exactly this object, all in one write.
+    Patch(Patch),
     /// Set the owner references of exactly this object (merge patch of the whole list).
     Owners {
         /// Which object.
@@ -93,16 +86,49 @@ impl Step {
         match self {
             Self::Deregister(_) | Self::Provision(_) | Self::Delete { .. } => true,
             Self::Scale { replicas, .. } => *replicas == 0,
+            Self::Patch(patch) => patch.replicas == Some(0),
             Self::Apply(..)
             | Self::Create(_)
             | Self::Annotate { .. }
-            | Self::Label { .. }
             | Self::Owners { .. }
             | Self::Register(_)
             | Self::Claim(_)
             | Self::Note(_) => false,
             Self::Aside(step) => step.is_irreversible(),
         }
+    }
+}
+
+/// What is to be different about one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patch {
+    /// Which object.
+    pub object: ObjectRef,
+    /// Must still be this one.
+    pub uid: Uid,
+    /// Annotations to set or remove.
+    pub annotations: BTreeMap<String, Option<String>>,
+    /// Labels to set or remove.
+    pub labels: BTreeMap<String, Option<String>>,
+    /// `spec.replicas` to set.
+    pub replicas: Option<i32>,
+}
+
+impl Patch {
+    /// Of this object, nothing yet.
+    pub fn of(object: ObjectRef, uid: Uid) -> Self {
+        Self { object, uid, annotations: BTreeMap::new(), labels: BTreeMap::new(), replicas: None }
+    }
+
+    /// Both, where they are about the same object; the later one has the last word.
+    pub fn absorb(&mut self, later: Self) -> Result<(), Self> {
+        if (&self.object, &self.uid) != (&later.object, &later.uid) {
+            return Err(later);
+        }
+        self.annotations.extend(later.annotations);
+        self.labels.extend(later.labels);
+        self.replicas = later.replicas.or(self.replicas);
+        Ok(())
     }
 }
 
@@ -141,6 +167,8 @@ pub struct Registration {
     pub http11: bool,
     /// The object of this version: the id and the time are recorded on it as soon as Restate answers.
     pub version: Version,
+    /// Whether Restate routes to it once it has accepted it: the object is labelled so along with the record.
+    pub routes: bool,
 }
 
 /// The object (replica set) that stands for a version.

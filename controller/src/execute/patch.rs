@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Patch, PatchParams};
-use restate_plan::{Manager, ObjectRef, Uid};
+use kube::api::{self, PatchParams};
+use restate_plan::{Manager, ObjectRef, Patch, Uid};
 use serde_json::{Value, json};
 
 use super::{Error, Executor};
@@ -17,9 +17,19 @@ impl Executor {
         self.merge(object, &json!({"metadata": {"uid": uid.0, "annotations": values}})).await
     }
 
-    /// Sets or removes labels.
-    pub(super) async fn label(&self, object: &ObjectRef, uid: &Uid, values: &Values) -> Result<(), Error> {
-        self.merge(object, &json!({"metadata": {"uid": uid.0, "labels": values}})).await
+    /// Sets and removes all that is to be different, in one write.
+    pub(super) async fn patch(&self, patch: &Patch) -> Result<(), Error> {
+        let Patch { object, uid, annotations, labels, replicas } = patch;
+        let mut body = json!({"metadata": {"uid": uid.0}});
+        for (field, values) in [("annotations", annotations), ("labels", labels)] {
+            if !values.is_empty() {
+                body["metadata"][field] = json!(values);
+            }
+        }
+        if let Some(replicas) = replicas {
+            body["spec"] = json!({"replicas": replicas});
+        }
+        self.merge(object, &body).await
     }
 
     /// Sets the owner references.
@@ -40,7 +50,7 @@ impl Executor {
     pub(super) async fn merge(&self, object: &ObjectRef, patch: &Value) -> Result<(), Error> {
         let manager: &'static str = Manager::Operator.into();
         let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
-        let api = self.api(object);
-        self.answered(object, "patch", api.patch(&object.name, &params, &Patch::Merge(patch))).await
+        let objects = self.api(object);
+        self.answered(object, "patch", objects.patch(&object.name, &params, &api::Patch::Merge(patch))).await
     }
 }

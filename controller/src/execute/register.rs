@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use restate_crd::annotation::{DEPLOYMENT_ID, REGISTERED_AT};
-use restate_plan::Registration;
+use restate_crd::label::LATEST;
+use restate_plan::{Patch, Registration};
 
 use super::{Error, Executor, Rejection};
 use crate::restates;
@@ -23,7 +24,11 @@ impl Executor {
         self.attempts.over(&key);
         let record = [(DEPLOYMENT_ID, id.to_string()), (REGISTERED_AT, Timestamp::now().to_string())];
         let record = record.map(|(key, value)| (key.to_owned(), Some(value))).into();
-        self.annotate(&version.object, &version.uid, &record).await?;
+        let mut patch = Patch { annotations: record, ..Patch::of(version.object.clone(), version.uid.clone()) };
+        if registration.routes {
+            patch.labels.insert(LATEST.to_owned(), Some("true".to_owned()));
+        }
+        self.patch(&patch).await?;
         self.restates.look_now(&registration.admin);
         Ok(())
     }

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference, ServiceAccount};
 use kube::core::ObjectMeta;
 use restate_model::DeploymentId;
 use restate_plan::{
-    Claim, Deregistration, EventKind, Manager, Note, Object, ObjectRef, Proof, Propagation, Registration,
+    Claim, Deregistration, EventKind, Manager, Note, Object, ObjectRef, Patch, Proof, Propagation, Registration,
     Step, Uid, Version,
 };
 use rstest::rstest;
@@ -56,6 +56,7 @@ fn registration(admin: restate_plan::Admin) -> Registration {
         breaking: false,
         http11: true,
         version: Version { object, uid },
+        routes: true,
     }
 }
 
@@ -94,6 +95,11 @@ async fn a_creation_takes_nothing_that_exists() {
 #[tokio::test]
 async fn patches_name_the_object_that_was_seen() {
     insta::assert_snapshot!(sent(annotate()).await, @r#"PATCH /apis/apps/v1/namespaces/shop/replicasets/greeter-1?&fieldManager=restate-operator merge-patch+json {"metadata":{"annotations":{"a":"1","b":null},"uid":"u1"}}"#);
+    let (object, uid) = set();
+    let mut whole = Patch { replicas: Some(0), ..Patch::of(object, uid) };
+    whole.annotations.insert("a".to_owned(), None);
+    whole.labels.insert("b".to_owned(), Some("1".to_owned()));
+    insta::assert_snapshot!(sent(Step::Patch(whole)).await, @r#"PATCH /apis/apps/v1/namespaces/shop/replicasets/greeter-1?&fieldManager=restate-operator merge-patch+json {"metadata":{"annotations":{"a":null},"labels":{"b":"1"},"uid":"u1"},"spec":{"replicas":0}}"#);
     insta::assert_snapshot!(sent(scale(0)).await, @r#"PATCH /apis/apps/v1/namespaces/shop/replicasets/greeter-1?&fieldManager=restate-operator merge-patch+json {"metadata":{"uid":"u1"},"spec":{"replicas":0}}"#);
 }
 
@@ -249,6 +255,7 @@ async fn a_registration_is_recorded_as_soon_as_restate_has_answered() {
     let object = kubernetes.object(SET);
     let recorded = &object["metadata"]["annotations"];
     assert_eq!(recorded["restate.dev/deployment-id"], "dp_1");
+    assert_eq!(object["metadata"]["labels"]["restate.dev/latest"], "true", "in the same write");
     let at: jiff::Timestamp = recorded["restate.dev/registered-at"].as_str().unwrap().parse().unwrap();
     assert!(at >= before);
     assert_eq!(object["metadata"]["uid"], "u1");

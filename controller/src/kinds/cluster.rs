@@ -1,10 +1,12 @@
 //! RestateCluster: looks at its children, and at its nodes' own words while it is not known whether it has been
 //! provisioned; decides in `restate-plan`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::core::DynamicObject;
 use kube::{Api, Client, Resource, ResourceExt};
 use restate_crd::{Conditions, RestateCluster, RestateClusterStatus, finalizer};
@@ -32,8 +34,12 @@ impl Kind for RestateCluster {
 
     async fn gather(object: &Arc<Self>, context: &Context) -> Result<Looked, Error> {
         let valid = cluster::validate(object);
+        let mut children = children(object, context).await?;
+        if let Ok(valid) = &valid {
+            children.expandable = expandable(&cluster::classes_to_ask(valid, &children), context).await;
+        }
         let mut seen = Seen {
-            children: children(object, context).await?,
+            children,
             nodes: Vec::new(),
             users: users(object, &context.stores),
             operator: context.operator.as_ref().clone(),
@@ -94,6 +100,8 @@ async fn children(object: &RestateCluster, context: &Context) -> Result<Children
         services: [service(NAME), service(PEERS)].into_iter().filter_map(owned).collect(),
         stateful_set: stateful_set(&name, namespace.is_some(), context).await?,
         disruption_budget: owned(stores.disruption_budgets.get(Some(&name), NAME)),
+        claims: of(&stores.claims, &name),
+        expandable: BTreeMap::new(),
         policies: of(&stores.network_policies, &name),
         secret_provider_class: secret_provider_class(object, context).await?,
         namespace: owned(namespace),
@@ -113,6 +121,23 @@ async fn stateful_set(
     }
     let api: Api<StatefulSet> = Api::namespaced(context.client.clone(), name);
     look(&ObjectRef::of::<StatefulSet>(Some(name), NAME), api.get_opt(NAME)).await
+}
+
+/// Which of these storage classes let claims grow. A class without a word (no right to read it, say) is left out:
+/// the API server will know when it is asked to grow a claim.
+async fn expandable(classes: &[String], context: &Context) -> BTreeMap<String, bool> {
+    let api: Api<StorageClass> = Api::all(context.client.clone());
+    let mut known = BTreeMap::new();
+    for class in classes {
+        match look(&ObjectRef::of::<StorageClass>(None, class), api.get_opt(class)).await {
+            Ok(found) => {
+                let grows = found.is_some_and(|found| found.allow_volume_expansion == Some(true));
+                known.insert(class.clone(), grows);
+            }
+            Err(error) => tracing::debug!(class, error = error.chain(), "the storage class has no word"),
+        }
+    }
+    known
 }
 
 /// The class that mounts the signing key, where the spec asks for one: a kind of another project, which is not

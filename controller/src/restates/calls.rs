@@ -46,7 +46,7 @@ impl Error {
 impl Restates {
     /// Registers a version.
     pub(crate) async fn register(&self, wanted: &Registration) -> Result<DeploymentId, Error> {
-        let Registration { admin, uri, force, breaking, http11, version: _ } = wanted;
+        let Registration { admin, uri, force, breaking, http11, version: _, routes: _ } = wanted;
         let registration = admin::Registration {
             uri: uri.clone(),
             force: *force,

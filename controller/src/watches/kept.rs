@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use restate_crd::label::OWNED_BY;
@@ -57,6 +57,7 @@ impl Kept for ReplicaSet {
 }
 
 impl Kept for StatefulSet {}
+impl Kept for PersistentVolumeClaim {}
 
 impl Kept for HorizontalPodAutoscaler {
     fn trim(&mut self) {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::controller::ReconcileRequest;
@@ -182,7 +182,7 @@ macro_rules! of_clusters {
     };
 }
 
-of_clusters!(StatefulSet, ConfigMap, ServiceAccount, NetworkPolicy, PodDisruptionBudget);
+of_clusters!(StatefulSet, ConfigMap, ServiceAccount, NetworkPolicy, PodDisruptionBudget, PersistentVolumeClaim);
 
 #[cfg(test)]
 mod tests {

@@ -3,13 +3,13 @@
 //! Stage in the flow: after plan. Invariant: written apart from the code that makes plans, so that a slip there is
 //! seen here. Not for repairing a plan.
 
-use restate_crd::annotation::DEPLOYMENT_ID;
+use restate_crd::annotation::{DEPLOYMENT_ID, DEREGISTERING};
 use restate_model::DeploymentId;
 
 use super::seen::Decision;
 use super::survey::Survey;
-use super::version::{DEREGISTERING, Version};
-use crate::{Deregistration, Proof, Step};
+use super::version::Version;
+use crate::{Deregistration, Patch, Proof, Step};
 
 /// What is wrong with a decision: nothing, if all is well.
 pub(super) fn violations(survey: &Survey<'_>, decision: &Decision) -> Vec<String> {
@@ -19,8 +19,8 @@ pub(super) fn violations(survey: &Survey<'_>, decision: &Decision) -> Vec<String
         let before = &steps[..index];
         let verdict = match step {
             Step::Deregister(call) => deregistration(survey, call, before),
-            Step::Scale { uid, replicas: 0, .. } => {
-                version(survey, &uid.0).map_or(Ok(()), |version| zero(survey, version, before))
+            Step::Patch(Patch { uid, replicas: Some(0), .. }) => {
+                version(survey, &uid.0).map_or(Ok(()), |version| zero(survey, version, &steps[..=index]))
             }
             Step::Delete { uid, .. } => {
                 version(survey, &uid.0).map_or(Ok(()), |version| deletion(survey, version))
@@ -32,7 +32,7 @@ pub(super) fn violations(survey: &Survey<'_>, decision: &Decision) -> Vec<String
             | Step::Apply(..)
             | Step::Create(_)
             | Step::Annotate { .. }
-            | Step::Label { .. }
+            | Step::Patch(_)
             | Step::Owners { .. }
             | Step::Scale { .. }
             | Step::Claim(_)
@@ -91,7 +91,7 @@ fn intended(survey: &Survey<'_>, call: &Deregistration, before: &[&Step]) -> Res
 }
 
 fn sets(step: &Step, of: &str, key: &str, value: Option<&str>) -> bool {
-    let Step::Annotate { uid, annotations, .. } = step else { return false };
+    let Step::Patch(Patch { uid, annotations, .. }) = step else { return false };
     uid.0 == of && annotations.get(key).is_some_and(|set| set.as_deref() == value)
 }
 
@@ -119,11 +119,11 @@ fn idle(survey: &Survey<'_>, id: &DeploymentId, asked_at: jiff::Timestamp) -> Re
     }
 }
 
-/// Zero pods: by the wish of `spec.replicas`, or after the id has been cleared, or where Restate never knew it.
-fn zero(survey: &Survey<'_>, version: &Version, before: &[&Step]) -> Result<(), String> {
-    let cleared = before.iter().any(|step| sets(step, &version.uid.0, DEPLOYMENT_ID, None));
+/// Zero pods: by the wish of `spec.replicas`, or no sooner than the id is cleared, or where Restate never knew it.
+fn zero(survey: &Survey<'_>, version: &Version, so_far: &[&Step]) -> Result<(), String> {
+    let cleared = so_far.iter().any(|step| sets(step, &version.uid.0, DEPLOYMENT_ID, None));
     let wished = survey.seen.object.spec.replicas == 0
-        && before.iter().all(|step| !matches!(step, Step::Deregister(_)));
+        && so_far.iter().all(|step| !matches!(step, Step::Deregister(_)));
     let never_known = version.deployment_id.is_none() && is_unknown_to_restate(survey, version);
     if cleared || wished || never_known {
         Ok(())

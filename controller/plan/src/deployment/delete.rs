@@ -237,6 +237,7 @@ fn remove(draft: &mut Draft, survey: &Survey<'_>, admin: &Admin, one: &Doomed<'_
     match one.version {
         Some(version) if version.deployment_id.is_some() && !version.deleting => {
             retire::deregister(draft, survey, admin, (version, &one.id), proof);
+            retire::forget(draft, version);
         }
         Some(_) | None => draft.push(deregistration(survey, admin, one, proof)),
     }

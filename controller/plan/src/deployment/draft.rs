@@ -1,6 +1,7 @@
 //! A plan while it is being put together.
 //!
-//! Stage in the flow: plan. Invariant: steps keep their order; of all that is waited for, the first thing said is
+//! Stage in the flow: plan. Invariant: steps keep their order, what is written on one
+//! object at one time is one write; of all that is waited for, the first thing said is
 //! what people read and the earliest moment is when we look again. Not for deciding.
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use jiff::Timestamp;
 use restate_crd::condition::Reason;
 
 use super::version::Version;
-use crate::{EventKind, LookAgain, Note, Outcome, Plan, Step};
+use crate::{EventKind, LookAgain, Note, ObjectRef, Outcome, Patch, Plan, Step, Uid};
 
 /// A plan while it is being put together.
 #[derive(Debug, Default)]
@@ -31,12 +32,44 @@ impl Draft {
 
     pub(super) fn annotate<const N: usize>(&mut self, version: &Version, pairs: [(&str, Option<String>); N]) {
         let annotations: BTreeMap<_, _> = pairs.map(|(key, value)| (key.to_owned(), value)).into();
-        let (object, uid) = (version.reference(), version.uid.clone());
-        self.push(Step::Annotate { object, uid, annotations });
+        self.patch(Patch { annotations, ..Patch::of(version.reference(), version.uid.clone()) });
     }
 
     pub(super) fn scale(&mut self, version: &Version, replicas: i32) {
-        self.push(Step::Scale { object: version.reference(), uid: version.uid.clone(), replicas });
+        self.patch(Patch {
+            replicas: Some(replicas),
+            ..Patch::of(version.reference(), version.uid.clone())
+        });
+    }
+
+    /// A label that people select by: where nothing else is written on the object, it stands beside the path.
+    pub(super) fn label(&mut self, object: ObjectRef, uid: Uid, (key, value): (&str, &str)) {
+        let labels = BTreeMap::from([(key.to_owned(), Some(value.to_owned()))]);
+        if let Err(patch) = self.merged(Patch { labels, ..Patch::of(object, uid) }) {
+            self.aside(Step::Patch(patch));
+        }
+    }
+
+    fn patch(&mut self, patch: Patch) {
+        if let Err(patch) = self.merged(patch) {
+            self.push(Step::Patch(patch));
+        }
+    }
+
+    /// What is written on one object is one write, unless something else has to come to pass in between.
+    fn merged(&mut self, mut patch: Patch) -> Result<(), Patch> {
+        for step in self.steps.iter_mut().rev() {
+            match step {
+                Step::Patch(earlier) => match earlier.absorb(patch) {
+                    Ok(()) => return Ok(()),
+                    Err(other) => patch = other,
+                },
+                Step::Note(_) => {}
+                Step::Aside(inner) if matches!(**inner, Step::Patch(_)) => {}
+                _ => break,
+            }
+        }
+        Err(patch)
     }
 
     pub(super) fn note(

@@ -6,6 +6,7 @@
 
 use jiff::Timestamp;
 use restate_crd::RestateDeployment;
+use restate_crd::annotation::{DISABLED, RECONCILE};
 
 use super::draft::Draft;
 use super::seen::{ClusterSeen, Decision, Demand, Finalizer, Seen};
@@ -13,11 +14,6 @@ use super::survey::Survey;
 use super::validate::{Spec, Valid, validate};
 use super::{check, delete, demand, history, retire, rollout, status, target, upkeep};
 use crate::Admin;
-
-/// Annotation that makes the controller leave an object and what belongs to it alone.
-pub const RECONCILE: &str = "restate.dev/reconcile";
-/// Its only value with a meaning, so that a slip does not stop anything.
-pub const DISABLED: &str = "disabled";
 
 /// Decides what is to be done and said about one RestateDeployment.
 pub fn decide(seen: &Seen, now: Timestamp) -> Decision {
@@ -68,7 +64,7 @@ fn act(survey: &Survey<'_>, spec: &Spec) -> Decision {
     }
     upkeep::autoscalers(&mut draft, survey, spec, &target);
     retire::others(&mut draft, survey, spec, &target);
-    upkeep::labels(&mut draft, survey);
+    upkeep::labels(&mut draft, survey, &target);
     upkeep::stable_service(&mut draft, survey, spec, &target);
     history::trim(&mut draft, survey, spec, &target);
     if !survey.seen.namespace_terminating {

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use restate_crd::RestateDeployment;
+use restate_crd::annotation::REJECTED;
 
-use super::version::{REJECTED, Rejection};
-use crate::{Registration, Step};
+use super::version::Rejection;
+use crate::{Patch, Registration, Step};
 
 /// Longest text that is recorded: annotations are limited, and people read this one.
 const LONGEST: usize = 2_000;
@@ -28,9 +29,9 @@ pub fn record_rejection(
         generation: object.metadata.generation.unwrap_or_default(),
     };
     let text = serde_json::to_string(&rejection).unwrap_or_default();
-    Step::Annotate {
-        object: registration.version.object.clone(),
-        uid: registration.version.uid.clone(),
+    let version = &registration.version;
+    Step::Patch(Patch {
         annotations: BTreeMap::from([(REJECTED.to_owned(), Some(text))]),
-    }
+        ..Patch::of(version.object.clone(), version.uid.clone())
+    })
 }

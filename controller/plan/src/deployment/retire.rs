@@ -1,12 +1,12 @@
 //! The end of a version: its delay, then, on a fresh proof, deregistration, the clearing of its id, and zero pods.
 //!
-//! Stage in the flow: plan. Invariants: the order is deregister, clear, scale to zero, so that no call is ever routed
-//! to pods that do not exist; the intent to deregister is written before the call, so that a crash after it leaves
+//! Stage in the flow: plan. Invariants: the order is deregister, then clear and scale to zero in one write, so that no
+//! call is ever routed to pods that do not exist; the intent to deregister is written before the call, so that a crash after it leaves
 //! no doubt; of the versions that were found without pods, one goes at a time. Not for what proves idleness: that is
 //! `usage.rs`.
 
 use jiff::Timestamp;
-use restate_crd::annotation::{DEPLOYMENT_ID, REGISTERED_AT, REMOVE_VERSION_AT};
+use restate_crd::annotation::{ABANDON, DEPLOYMENT_ID, DEREGISTERING, REGISTERED_AT, REMOVE_VERSION_AT};
 use restate_crd::condition::Reason;
 use restate_model::DeploymentId;
 
@@ -16,7 +16,7 @@ use super::rollout::without_autoscaler;
 use super::survey::{Fate, Survey, Target};
 use super::usage::Usage;
 use super::validate::Spec;
-use super::version::{ABANDON, DEREGISTERING, Version};
+use super::version::Version;
 use crate::{Admin, Deregistration, EventKind, Proof, Step};
 
 /// The versions that are not wanted.
@@ -81,11 +81,15 @@ fn begin(draft: &mut Draft, version: &Version, until: Timestamp) {
 
 fn retire(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, version: &Version, proof: &Proof) {
     let at_zero = version.desired == 0;
-    if let Some(id) = survey.id(version) {
-        deregister(draft, survey, &spec.admin, (version, &id), proof);
+    let id = survey.id(version);
+    if let Some(id) = &id {
+        deregister(draft, survey, &spec.admin, (version, id), proof);
     }
     if let Some(step) = without_autoscaler(survey, spec, version) {
         draft.push(step);
+    }
+    if id.is_some() {
+        forget(draft, version);
     }
     if !at_zero {
         draft.scale(version, 0);
@@ -102,8 +106,7 @@ fn retire(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, version: &Version
     draft.note(EventKind::Normal, "VersionRetired", "Retire", message);
 }
 
-/// Says what is going to happen, does it, and clears the record. A call that a crash has hidden from us is not made
-/// again.
+/// Says what is going to happen, and does it. A call that a crash has hidden from us is not made again.
 pub(super) fn deregister(
     draft: &mut Draft,
     survey: &Survey<'_>,
@@ -111,16 +114,21 @@ pub(super) fn deregister(
     (version, id): (&Version, &DeploymentId),
     proof: &Proof,
 ) {
-    if !survey.is_deregistered(version, id) {
-        if version.deregistering.as_ref() != Some(id) {
-            draft.annotate(version, [(DEREGISTERING, Some(id.to_string()))]);
-        }
-        draft.push(Step::Deregister(Deregistration {
-            admin: admin.clone(),
-            deployment: id.clone(),
-            version: version.carrier(),
-            proof: proof.clone(),
-        }));
+    if survey.is_deregistered(version, id) {
+        return;
     }
+    if version.deregistering.as_ref() != Some(id) {
+        draft.annotate(version, [(DEREGISTERING, Some(id.to_string()))]);
+    }
+    draft.push(Step::Deregister(Deregistration {
+        admin: admin.clone(),
+        deployment: id.clone(),
+        version: version.carrier(),
+        proof: proof.clone(),
+    }));
+}
+
+/// Clears the record of what has been deregistered.
+pub(super) fn forget(draft: &mut Draft, version: &Version) {
     draft.annotate(version, [(DEPLOYMENT_ID, None), (REGISTERED_AT, None), (DEREGISTERING, None)]);
 }

@@ -4,7 +4,7 @@
 //! registration waits for a pod that is available; force is used only where Restate knows the version and routes
 //! elsewhere among ours, so there is no war with anybody. Not for versions that are not wanted.
 
-use restate_crd::annotation::REMOVE_VERSION_AT;
+use restate_crd::annotation::{DEREGISTERING, REMOVE_VERSION_AT};
 use restate_crd::condition::Reason;
 
 use super::draft::Draft;
@@ -12,7 +12,7 @@ use super::replica_set;
 use super::survey::{Routing, Survey, Target};
 use super::target::endpoint;
 use super::validate::Spec;
-use super::version::{DEREGISTERING, Version};
+use super::version::Version;
 use crate::{EventKind, Manager, ObjectRef, Propagation, Registration, Step};
 
 /// Makes the wanted version and gets it ready to be registered.
@@ -96,6 +96,7 @@ pub(super) fn register(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
         breaking: spec.breaking,
         http11: spec.identity.http11,
         version: version.carrier(),
+        routes: true,
     }));
     let how = if force { "moved routing to" } else { "registered" };
     draft.note(EventKind::Normal, "VersionRegistered", "Register", format!("{how} version {}", version.name));

@@ -194,10 +194,14 @@ impl<'a> Survey<'a> {
         let same =
             status.deployment_id.as_deref() == version.deployment_id.as_ref().map(DeploymentId::as_str);
         let said = registered.status == ConditionStatus::True.as_ref();
-        // A condition's time has whole seconds, so a registration within the same second is not covered.
-        let since = registered.last_transition_time.as_ref().map(|time| time.0);
-        let last = self.versions.iter().filter_map(|version| version.registered_at).max();
-        same && said && since.is_some_and(|since| last.is_none_or(|last| last < since))
+        let Some(since) = registered.last_transition_time.as_ref().map(|time| time.0) else { return false };
+        // A condition's time has whole seconds. That this version's own registration came first is sure, as nothing
+        // verifies one that is not recorded; that of another within the same second may have come later.
+        let covers = |other: &Version| {
+            let second = |at: Timestamp| Timestamp::from_second(at.as_second()).unwrap_or(at);
+            other.registered_at.is_none_or(|at| since > at || (other == version && since >= second(at)))
+        };
+        same && said && self.versions.iter().all(covers)
     }
 
     /// Why Restate refused the version, if that still holds for what is stored now.

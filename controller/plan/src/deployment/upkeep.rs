@@ -4,8 +4,6 @@
 //! Stage in the flow: plan. Invariants: an object of somebody else is never touched; nothing is applied that is so
 //! already; labels follow what Restate was seen to route, not what we wish. Not for replica counts.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::Service;
 use kube_core::Resource;
 use restate_crd::condition::Reason;
@@ -27,9 +25,16 @@ pub(super) fn services(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
         if !wanted && version.is_retired() {
             continue;
         }
-        let desired = service::version_service(spec, version);
+        let mut desired = service::version_service(spec, version);
         match (found(&survey.seen.services, &version.name), version.service(&survey.seen.services)) {
-            (None, _) => draft.push(Step::Create(Box::new(desired.into()))),
+            (None, _) => {
+                // The only one that there is: new calls can go to no other.
+                if survey.versions.len() == 1 {
+                    let labels = desired.metadata.labels.get_or_insert_default();
+                    labels.insert(LATEST.to_owned(), "true".to_owned());
+                }
+                draft.push(Step::Create(Box::new(desired.into())));
+            }
             (Some(_), None) => draft.wait(Reason::NameTaken),
             (Some(_), Some(observed)) if is_applied(&desired.spec, &observed.spec) => {}
             (Some(_), Some(_)) => draft.push(Step::Apply(Manager::Operator, Box::new(desired.into()))),
@@ -38,20 +43,26 @@ pub(super) fn services(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
 }
 
 /// The labels that say which version is routed to, once a fresh answer says so.
-pub(super) fn labels(draft: &mut Draft, survey: &Survey<'_>) {
+pub(super) fn labels(draft: &mut Draft, survey: &Survey<'_>, target: &Target<'_>) {
     if survey.knowledge.registry.is_none() {
         return;
     }
-    for version in survey.versions.iter().filter(|version| !version.deleting) {
+    // What is about to be registered for the first time keeps the label that its Service was made with.
+    let awaited = |version: &Version| {
+        target.version == Some(version)
+            && version.deployment_id.is_none()
+            && survey.rejection(version).is_none()
+    };
+    for version in survey.versions.iter().filter(|version| !version.deleting && !awaited(version)) {
         let routed = survey.id(version).is_some_and(|id| !survey.knowledge.routed(&id).is_empty());
         if let Some(value) = label_change(routed, version.labelled_latest.as_deref()) {
-            draft.aside(label(version.reference(), version.uid.clone(), value));
+            draft.label(version.reference(), version.uid.clone(), (LATEST, value));
         }
         let Some(observed) = version.service(&survey.seen.services) else { continue };
         let Some(uid) = observed.metadata.uid.clone().map(Uid) else { continue };
         if let Some(value) = label_change(routed, metadata::label(&observed.metadata, LATEST)) {
             let object = ObjectRef::of::<Service>(Some(&version.namespace), &version.name);
-            draft.aside(label(object, uid, value));
+            draft.label(object, uid, (LATEST, value));
         }
     }
 }
@@ -63,11 +74,6 @@ fn label_change(routed: bool, labelled: Option<&str>) -> Option<&'static str> {
         (true, _) => Some("true"),
         (false, Some(_)) => Some("false"),
     }
-}
-
-fn label(object: ObjectRef, uid: Uid, value: &str) -> Step {
-    let labels = BTreeMap::from([(LATEST.to_owned(), Some(value.to_owned()))]);
-    Step::Label { object, uid, labels }
 }
 
 /// An autoscaler for each version that drains, and for no other.

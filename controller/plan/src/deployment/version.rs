@@ -21,15 +21,6 @@ use super::{metadata, validate};
 use crate::step::Version as Carrier;
 use crate::{ObjectRef, Uid};
 
-/// Annotation of a version: its id is being deregistered. Written before the call, so that a crash between the call
-/// and the clearing of the id is not taken for a Restate that lost its metadata.
-pub const DEREGISTERING: &str = "restate.dev/deregistering";
-/// Annotation of a version: Restate's words where it refused the version for good, as JSON.
-pub const REJECTED: &str = "restate.dev/registration-rejected";
-/// Annotation that people set on a version's replica set to `true` where it is held although nothing is known of it
-/// any more: its unfinished work is abandoned. It never overrides routing.
-pub const ABANDON: &str = "restate.dev/abandon";
-
 /// A version as it is found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Version {
@@ -125,9 +116,9 @@ impl Version {
             deployment_id: read(annotation::DEPLOYMENT_ID).map(DeploymentId::from),
             registered_at: read(annotation::REGISTERED_AT).and_then(|text| text.parse().ok()),
             stamp: read(annotation::REMOVE_VERSION_AT).and_then(Stamp::read),
-            deregistering: read(DEREGISTERING).map(DeploymentId::from),
-            rejection: read(REJECTED).and_then(|text| serde_json::from_str(text).ok()),
-            abandoned: read(ABANDON) == Some("true"),
+            deregistering: read(annotation::DEREGISTERING).map(DeploymentId::from),
+            rejection: read(annotation::REJECTED).and_then(|text| serde_json::from_str(text).ok()),
+            abandoned: read(annotation::ABANDON) == Some("true"),
             labelled_latest: metadata::label(meta, label::LATEST).map(str::to_owned),
             desired: spec.replicas.unwrap_or(1),
             replicas: status.map_or(0, |status| status.replicas),

@@ -101,8 +101,8 @@ fn after_the_first_answer_labels_and_new_delays_are_all_that_is_written() {
         "annotate remove-version-at",
         "annotate remove-version-at",
         "annotate remove-version-at",
-        r#"label ReplicaSet Some("true")"#,
-        r#"label Service Some("true")"#,
+        "label ReplicaSet latest=true",
+        "label Service latest=true",
     ];
     assert_eq!(steps(&decision), expected);
     assert_eq!(decision.status.deployment_id.as_deref(), Some("dp_10PADg0zJXOfcr5jRl0E6kN"));

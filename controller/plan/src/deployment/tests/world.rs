@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use restate_crd::RestateDeployment;
 use restate_crd::annotation::{DEPLOYMENT_ID, REGISTERED_AT};
+use restate_crd::label::LATEST;
 use restate_model::{
     Counts, DeploymentId, Failure, FailureKind, Load, Reading, Registered, Registry, ServiceKind,
     ServiceName, ServiceRevision, Snapshot, Status, UsageReport,
@@ -20,7 +21,7 @@ use restate_model::{
 use serde_json::json;
 
 use super::super::{ClusterSeen, Decision, Finalizer, Seen, decide, record_rejection};
-use crate::{Deregistration, Object, Proof, Registration, Step};
+use crate::{Deregistration, Object, Patch, Proof, Registration, Step};
 
 /// Services that each template offers.
 const OFFERS: [&[&str]; 4] = [&["a"], &["a"], &["a", "b"], &["b"]];
@@ -338,29 +339,34 @@ impl World {
             }
             Step::Create(object) => self.create(object),
             Step::Apply(_, object) => self.apply(object),
-            Step::Annotate { object, uid, annotations } => {
-                let Some(meta) = self.meta(&object.kind, &uid.0) else { return false };
-                merge(meta.annotations.get_or_insert_default(), annotations);
-            }
-            Step::Label { object, uid, labels } => {
-                let Some(meta) = self.meta(&object.kind, &uid.0) else { return false };
-                merge(meta.labels.get_or_insert_default(), labels);
-            }
-            Step::Scale { uid, replicas, .. } => {
-                if *replicas == 0 {
-                    self.judge_zero(&uid.0, "scaled to zero");
+            Step::Patch(patch) => {
+                if patch.replicas == Some(0) {
+                    self.judge_zero(&patch.uid.0, "scaled to zero");
                 }
-                let Some(set) = self.sets.iter_mut().find(|set| set.metadata.uid.as_ref() == Some(&uid.0))
-                else {
+                if !self.patch(patch) {
                     return false;
-                };
-                set.spec.get_or_insert_default().replicas = Some(*replicas);
+                }
             }
             Step::Delete { object, uid, .. } => self.remove(&object.kind, &uid.0),
             Step::Note(_) => return true,
-            Step::Owners { .. } | Step::Claim(_) | Step::Provision(_) => return false,
+            Step::Annotate { .. }
+            | Step::Scale { .. }
+            | Step::Owners { .. }
+            | Step::Claim(_)
+            | Step::Provision(_) => return false,
         }
         self.writes += 1;
+        true
+    }
+
+    fn patch(&mut self, patch: &Patch) -> bool {
+        let Some(meta) = self.meta(&patch.object.kind, &patch.uid.0) else { return false };
+        merge(meta.annotations.get_or_insert_default(), &patch.annotations);
+        merge(meta.labels.get_or_insert_default(), &patch.labels);
+        let set = self.sets.iter_mut().find(|set| set.metadata.uid.as_ref() == Some(&patch.uid.0));
+        if let (Some(set), Some(replicas)) = (set, patch.replicas) {
+            set.spec.get_or_insert_default().replicas = Some(replicas);
+        }
         true
     }
 
@@ -477,6 +483,9 @@ impl World {
         let annotations = meta.annotations.get_or_insert_default();
         annotations.insert(DEPLOYMENT_ID.to_owned(), id.to_string());
         annotations.insert(REGISTERED_AT.to_owned(), now);
+        if call.routes {
+            meta.labels.get_or_insert_default().insert(LATEST.to_owned(), "true".to_owned());
+        }
         self.writes += 1;
         true
     }
@@ -565,24 +574,35 @@ pub(super) fn describe(step: &Step) -> String {
     match step {
         Step::Apply(_, object) => format!("apply {}", object.reference().kind),
         Step::Create(object) => format!("create {}", object.reference().kind),
-        Step::Annotate { annotations, .. } => {
-            let keys = annotations.iter().map(|(key, value)| {
-                let key = key.trim_start_matches("restate.dev/");
-                if value.is_some() { key.to_owned() } else { format!("-{key}") }
-            });
-            format!("annotate {}", keys.collect::<Vec<_>>().join(" "))
-        }
-        Step::Label { object, labels, .. } => {
-            format!("label {} {:?}", object.kind, labels.values().next().unwrap())
-        }
-        Step::Scale { replicas, .. } => format!("scale {replicas}"),
+        Step::Patch(patch) => describe_patch(patch),
         Step::Delete { object, .. } => format!("delete {}", object.kind),
         Step::Register(call) => format!("register force={}", call.force),
         Step::Deregister(call) => format!("deregister {}", call.deployment),
         Step::Note(note) => format!("note {}", note.reason),
         Step::Aside(step) => describe(step),
-        Step::Owners { .. } | Step::Claim(_) | Step::Provision(_) => "unexpected".to_owned(),
+        Step::Annotate { .. }
+        | Step::Scale { .. }
+        | Step::Owners { .. }
+        | Step::Claim(_)
+        | Step::Provision(_) => "unexpected".to_owned(),
     }
+}
+
+/// `annotate a -b, label Service latest=true, scale 0`: what is written on one object in one go.
+fn describe_patch(patch: &Patch) -> String {
+    let Patch { object, uid: _, annotations, labels, replicas } = patch;
+    let short = |key: &str| key.trim_start_matches("restate.dev/").to_owned();
+    let keys = annotations.iter().map(|(key, value)| match value {
+        Some(_) => short(key),
+        None => format!("-{}", short(key)),
+    });
+    let keys = keys.collect::<Vec<_>>().join(" ");
+    let annotate = (!keys.is_empty()).then(|| format!("annotate {keys}"));
+    let label = |(key, value): (&String, &Option<String>)| {
+        format!("label {} {}={}", object.kind, short(key), value.as_deref().unwrap_or("-"))
+    };
+    let scale = replicas.map(|replicas| format!("scale {replicas}"));
+    annotate.into_iter().chain(labels.iter().map(label)).chain(scale).collect::<Vec<_>>().join(", ")
 }
 
 /// The replica set that a first pass would make, as somebody else's.
