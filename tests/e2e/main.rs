@@ -7,6 +7,7 @@ mod apiserver_discovery;
 mod apiserver_provision;
 mod apiserver_rights;
 mod chart_release;
+mod cluster_storage;
 mod controller_bad_input;
 mod controller_versions;
 mod fault_admin_api;

@@ -2,7 +2,8 @@
 //!
 //! `validate` turns the stored spec into a [`Valid`] one, `plan` compares it with what was [`Seen`], `status` says
 //! where that leaves the cluster. Invariants: a stateful set's pod template changes only when the user changes a
-//! field of it; storage never shrinks; provisioning needs every node's word and a claim.
+//! field of it; storage never shrinks, and a set is replaced only with its pods left alone; provisioning needs
+//! every node's word and a claim.
 
 mod config_map;
 mod disruption_budget;
@@ -20,6 +21,7 @@ mod settings;
 mod signing;
 mod stateful_set;
 mod status;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod trusted_ca;
@@ -33,6 +35,7 @@ pub use seen::{Children, Node, NodeIdentity, Operator, Peer, Seen};
 pub use services::{ADMIN_PORT, INGRESS_PORT, NODE_PORT};
 pub use signing::provider_class_ref;
 pub use status::{deleting, invalid, status};
+pub use storage::{REPLACED, classes_to_ask};
 pub use validate::{Invalid, Valid, validate};
 
 /// Name of the stateful set, the client service and the service account.

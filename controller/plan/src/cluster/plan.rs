@@ -9,7 +9,7 @@ use restate_crd::RestateCluster;
 
 use super::{
     Children, Provisioning, Seen, Valid, config_map, disruption_budget, metadata, namespace, policies,
-    provisioning, service_account, services, signing, stateful_set, status, validate,
+    provisioning, service_account, services, signing, stateful_set, status, storage, validate,
 };
 use crate::{EventKind, LookAgain, Note, ObjectRef, Outcome, Plan, Propagation, Step, Uid, applied};
 
@@ -61,7 +61,11 @@ fn object_steps(valid: &Valid, seen: &Seen) -> Vec<Step> {
         steps.extend(apply_named::<Service>(service, &children.services));
     }
     steps.extend(provider_class_step(valid, children));
-    steps.extend(stateful_set::step(valid, operator, children.stateful_set.as_ref()));
+    steps.extend(storage::steps(valid, children));
+    let set = stateful_set::step(valid, operator, children.stateful_set.as_ref());
+    // One thing at a time: a set that is about to change is not replaced yet.
+    let replacement = if set.is_none() { storage::replacement(valid, children) } else { Vec::new() };
+    steps.extend(set.into_iter().chain(replacement));
     let budget = disruption_budget::disruption_budget(valid);
     let budget = applied::apply_unless_same(budget, children.disruption_budget.as_ref());
     steps.extend(budget.map(|step| Step::Aside(Box::new(step))));

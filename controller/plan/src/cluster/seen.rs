@@ -1,7 +1,9 @@
 //! What was seen of a cluster: its children, its nodes' own words, and who we are. Plain data, made by `gather`.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube_core::DynamicObject;
@@ -32,6 +34,10 @@ pub struct Children {
     pub services: Vec<Service>,
     /// Stateful set `restate`.
     pub stateful_set: Option<StatefulSet>,
+    /// Claims that carry our labels.
+    pub claims: Vec<PersistentVolumeClaim>,
+    /// Whether storage classes let claims grow, of those that were asked ([`super::classes_to_ask`]).
+    pub expandable: BTreeMap<String, bool>,
     /// Disruption budget `restate`.
     pub disruption_budget: Option<PodDisruptionBudget>,
     /// Network policies that carry our labels.

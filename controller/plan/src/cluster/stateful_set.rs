@@ -2,7 +2,8 @@
 //!
 //! A changed pod template restarts nodes, so the template follows the user's own fields alone: their digest is
 //! recorded, and while it stays the same the template stays as it was found, whoever made it and whatever our
-//! defaults are today. Claim templates are immutable and are taken over as found. Shrinking is not done here.
+//! defaults are today. Claim templates are immutable and are taken over as found; where volumes have outgrown them,
+//! the set is replaced ([`super::storage`]). Shrinking is not done here.
 
 use k8s_openapi::api::apps::v1::{
     StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
@@ -14,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube_core::{ObjectMeta, ResourceExt};
 use restate_crd::cluster::{Compute, Security};
 
-use super::{NAME, Operator, PEERS, Valid, metadata, pod};
+use super::{NAME, Operator, PEERS, Valid, metadata, pod, storage};
 use crate::{Manager, ObjectRef, Step, Uid, applied, bookkeeping};
 
 /// Annotation with the digest of those fields of the spec that make the pod template.
@@ -46,8 +47,13 @@ pub(super) fn stateful_set(valid: &Valid, operator: &Operator, found: Option<&St
 
 /// What to do about the stateful set.
 pub(super) fn step(valid: &Valid, operator: &Operator, found: Option<&StatefulSet>) -> Option<Step> {
-    let wanted = || Step::Apply(Manager::Operator, Box::new(stateful_set(valid, operator, found).into()));
-    let Some(existing) = found else { return Some(wanted()) };
+    let apply = |set: StatefulSet| Step::Apply(Manager::Operator, Box::new(set.into()));
+    let Some(existing) = found else {
+        return Some(apply(storage::replaced(valid).unwrap_or_else(|| stateful_set(valid, operator, None))));
+    };
+    if storage::is_going(existing) {
+        return None;
+    }
     let uid = Uid(existing.uid()?);
     let object = ObjectRef::of::<StatefulSet>(Some(&valid.name), NAME);
     let fields = template_fields(valid);
@@ -56,7 +62,7 @@ pub(super) fn step(valid: &Valid, operator: &Operator, found: Option<&StatefulSe
             let annotations = [(TEMPLATE_FIELDS.to_owned(), Some(fields))].into();
             Some(Step::Annotate { object, uid, annotations })
         }
-        Some(recorded) if *recorded != fields => Some(wanted()),
+        Some(recorded) if *recorded != fields => Some(apply(stateful_set(valid, operator, found))),
         Some(_) => {
             let replicas = replicas(valid, found);
             (observed_replicas(existing) != replicas).then_some(Step::Scale { object, uid, replicas })

@@ -8,6 +8,7 @@ use restate_crd::condition::{ConditionStatus, ConditionType, Conditions, Reason,
 
 use super::{
     Children, Invalid, Provisioning, Seen, Valid, metadata, pending, plan, provisioning, stateful_set,
+    storage,
 };
 
 /// The status of a cluster whose spec cannot be acted on: what exists stays as it is.
@@ -67,8 +68,13 @@ impl Facts<'_> {
             (ConditionType::Provisioned, self.provisioned()),
             (ConditionType::Stalled, self.stalled()),
             (ConditionType::NotYetActedOn, self.not_yet_acted_on()),
+            (ConditionType::StorageAsWanted, storage::verdict(self.valid, &self.seen.children)),
         ];
-        for (kind, verdict) in verdicts {
+        // While the set is replaced its pods run on, and nobody counts them.
+        let uncounted = storage::is_being_replaced(self.valid, &self.seen.children);
+        let counts = [ConditionType::Ready, ConditionType::Available, ConditionType::Progressing];
+        let said = verdicts.into_iter().filter(|(kind, _)| !uncounted || !counts.contains(kind));
+        for (kind, verdict) in said {
             conditions.set(kind, verdict.of_generation(self.valid.generation), now);
         }
     }

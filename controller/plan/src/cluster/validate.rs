@@ -131,6 +131,11 @@ pub fn validate(object: &RestateCluster) -> Result<Valid, Invalid> {
 }
 
 impl Valid {
+    /// What the stored object notes under this key.
+    pub(super) fn annotation(&self, key: &str) -> Option<&String> {
+        self.annotations.as_ref()?.get(key)
+    }
+
     /// Whether the server is told to provision itself; `Unreadable` may be.
     pub(super) fn server_provisions(&self) -> Setting<bool> {
         settings::auto_provision(&self.settings, self.compute.env.as_deref().unwrap_or_default())
