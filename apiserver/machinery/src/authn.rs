@@ -98,6 +98,16 @@ impl Authenticator {
         user
     }
 
+    /// Whether the front proxy passes the requests of this connection on. It puts headers of its own into the answers
+    /// (P11).
+    pub fn is_front_proxy(&self, extensions: &http::Extensions, now: Timestamp) -> bool {
+        let chain = extensions.get::<PeerCertificates>().and_then(PeerCertificates::chain);
+        let config = self.config.current();
+        chain
+            .zip(config.as_deref())
+            .is_some_and(|(chain, config)| front_proxy_leaf(&config.front_proxy, chain, now).is_ok())
+    }
+
     /// The first authenticator that knows the caller counts; if none does, the first that objected.
     async fn identify(
         &self,
@@ -159,13 +169,15 @@ fn by_front_proxy(
     request: &Parts,
     now: Timestamp,
 ) -> Result<Option<User>, Error> {
+    front_proxy_leaf(proxy, chain, now)?;
+    headers::user(&request.headers, proxy)
+}
+
+fn front_proxy_leaf(proxy: &FrontProxy, chain: &Chain, now: Timestamp) -> Result<(), Error> {
     let leaf =
         proxy.ca.verify(chain, now).map_err(|source| Error::Certificate { source: Arc::new(source) })?;
     let name = leaf.common_name.as_deref().unwrap_or_default();
-    if !proxy.allows(name) {
-        return Err(Error::Name { name: name.to_owned() });
-    }
-    headers::user(&request.headers, proxy)
+    if proxy.allows(name) { Ok(()) } else { Err(Error::Name { name: name.to_owned() }) }
 }
 
 #[cfg(test)]

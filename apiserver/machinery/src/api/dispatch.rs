@@ -54,10 +54,6 @@ async fn answer(api: &Assembled, request: Request<Body>) -> Result<Response, Sta
     if own_warnings {
         call.warnings.write(response.headers_mut());
     }
-    response
-        .headers_mut()
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-cache, private"));
     Ok(response)
 }
 

@@ -141,22 +141,30 @@ impl Keeper {
         // What cannot be read is made anew.
         let before = secret.and_then(|secret| Keyring::from_secret(secret).ok()).unwrap_or_default();
         let published = publish::published(view.services.values());
-        let (after, until) = self.advance(&before, &published)?;
+        let (after, until, steps) = self.advance(&before, &published)?;
         if after == before {
             self.publish(view, &before).await;
             return Ok(Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or(SOON));
         }
-        self.write(secret, &after).await?;
+        if self.write(secret, &after).await? {
+            tracing::info!(?steps, "serving certificate");
+        }
         Ok(SOON)
     }
 
-    fn advance(&self, before: &Keyring, published: &Published) -> Result<(Keyring, Timestamp), Error> {
+    fn advance(
+        &self,
+        before: &Keyring,
+        published: &Published,
+    ) -> Result<(Keyring, Timestamp, Vec<Step>), Error> {
         let (names, policy, now) = (&self.names, &self.policy, Timestamp::now());
+        let mut steps = Vec::new();
         let next = |keyring: &Keyring| plan::next(keyring, published, names, policy, now);
-        advance(before, next, |keyring, step| {
-            tracing::info!(?step, "serving certificate");
+        let (after, until) = advance(before, next, |keyring, step| {
+            steps.push(step.clone());
             plan::take(keyring, step, names, policy, now)
-        })
+        })?;
+        Ok((after, until, steps))
     }
 
     /// A bundle that cannot be written holds up its own CA alone.
@@ -175,8 +183,8 @@ impl Keeper {
         }
     }
 
-    /// H4: whoever comes second finds out and looks again.
-    async fn write(&self, old: Option<&Secret>, keyring: &Keyring) -> Result<(), Error> {
+    /// Whether it counted. H4: whoever comes second finds out, forgets what it made and looks again.
+    async fn write(&self, old: Option<&Secret>, keyring: &Keyring) -> Result<bool, Error> {
         let params = PostParams { field_manager: Some(self.field_manager.clone()), ..PostParams::default() };
         let new = || ObjectMeta { name: Some(self.secret.clone()), ..ObjectMeta::default() };
         let secret = keyring.to_secret(old.map_or_else(new, |old| old.metadata.clone()));
@@ -185,8 +193,8 @@ impl Keeper {
             Some(_) => self.secrets().replace(&self.secret, &params, &secret).await,
         };
         match written {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
             Err(source) => Err(Error::Kube { action: "write the Secret", source: Box::new(source) }),
         }
     }
@@ -196,7 +204,7 @@ impl Keeper {
 pub(super) fn advance(
     keyring: &Keyring,
     next: impl Fn(&Keyring) -> Step,
-    take: impl Fn(Keyring, &Step) -> Result<Keyring, Error>,
+    mut take: impl FnMut(Keyring, &Step) -> Result<Keyring, Error>,
 ) -> Result<(Keyring, Timestamp), Error> {
     let mut keyring = keyring.clone();
     for _ in 0..STEPS {

@@ -186,11 +186,6 @@ async fn r15_curl_gets_lines() {
 }
 
 #[tokio::test]
-async fn p11_answers_are_not_cached() {
-    assert_eq!(get(&api(&stocked()), BOOKS, "").await.headers["cache-control"], "no-cache, private");
-}
-
-#[tokio::test]
 async fn c13_a13_connections_get_the_path_below_and_no_identity() {
     let headers = [
         ("authorization", "Bearer x"),

@@ -92,6 +92,8 @@ async fn h1_h4_replicas_agree_without_a_leader() {
     tokio::time::sleep(Duration::from_mins(10)).await;
     assert_eq!((cluster.writes(SECRET), cluster.writes(SERVICE)), writes, "nothing is written at rest");
     assert!(writes.0 <= 3 && writes.1 == 2, "nobody fights: {writes:?}");
+    let authorities = keyring(&cluster).unwrap().authorities().len();
+    assert_eq!((authorities, bundle(&cluster).len()), (1, 1), "what lost the race is nowhere");
 }
 
 #[tokio::test(start_paused = true)]

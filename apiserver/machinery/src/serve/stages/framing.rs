@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONNECTION, HeaderName, UPGRADE};
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use jiff::Timestamp;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -22,17 +23,24 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 const TRACE_PARENT: &str = "traceparent";
 const LONGEST_AUDIT_ID: usize = 64;
 
-/// The id that joins our audit log with kube-apiserver's; echoed once (P11).
-pub(super) async fn audit_id(State(_): State<Stages>, mut request: Request, next: Next) -> Response {
+/// The id that joins our audit log with kube-apiserver's; echoed once (P11). The front proxy echoes it itself, and
+/// adds to its own headers what ours are.
+pub(super) async fn audit_id(State(stages): State<Stages>, mut request: Request, next: Next) -> Response {
     let id = given(request.headers()).unwrap_or_else(|| Uuid::new_v4().to_string());
     let echoed = HeaderValue::from_str(&id);
+    let passed_on = stages.0.authn.is_front_proxy(request.extensions(), Timestamp::now());
     request.extensions_mut().insert(AuditId(id));
+    request.extensions_mut().insert(PassedOn(passed_on));
     let mut response = next.run(request).await;
-    if let Ok(echoed) = echoed {
+    if let (Ok(echoed), false) = (echoed, passed_on) {
         response.headers_mut().insert(AUDIT_ID, echoed);
     }
     response
 }
+
+/// Whether the front proxy passed the request on.
+#[derive(Clone, Copy, Debug)]
+struct PassedOn(bool);
 
 fn given(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(AUDIT_ID)?.to_str().ok()?;
@@ -128,11 +136,14 @@ pub(super) async fn gate(State(stages): State<Stages>, mut request: Request, nex
     response.map(|body| holding(body, busy))
 }
 
-/// P11: nothing is cached, unless the handler says so.
+/// P11: nothing is cached, unless the handler says so. The front proxy says that itself.
 pub(super) async fn cache_headers(State(_): State<Stages>, request: Request, next: Next) -> Response {
+    let passed_on = request.extensions().get::<PassedOn>().is_some_and(|passed_on| passed_on.0);
     let mut response = next.run(request).await;
-    let default = || HeaderValue::from_static("no-cache, private");
-    response.headers_mut().entry(CACHE_CONTROL).or_insert_with(default);
+    if !passed_on {
+        let default = || HeaderValue::from_static("no-cache, private");
+        response.headers_mut().entry(CACHE_CONTROL).or_insert_with(default);
+    }
     response
 }
 
