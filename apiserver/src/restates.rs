@@ -58,6 +58,14 @@ impl Restates {
         self.known().get(&admin.key).map(|known| known.subscription.snapshot())
     }
 
+    /// The newest answers of all of them, in the order of their keys.
+    pub(crate) fn snapshots(&self) -> Vec<Arc<Snapshot>> {
+        let known = self.known();
+        let mut known: Vec<_> = known.iter().collect();
+        known.sort_unstable_by_key(|(key, _)| *key);
+        known.into_iter().map(|(_, known)| known.subscription.snapshot()).collect()
+    }
+
     /// Wakes when anything that a Restate says changed.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.bell.subscribe()

@@ -4,21 +4,25 @@
 //! nothing here ever waits for a Restate. Not for asking Restate: that is [`crate::restates`].
 
 mod feed;
+mod index;
+mod trim;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, ResourceExt};
 use restate_crd::label::OWNED_BY;
 use restate_crd::{RestateCluster, RestateDeployment};
 use restate_model::Snapshot;
 use restate_plan::Admin;
 use restate_plan::deployment::{self, ClusterSeen, Seen, View};
 use tokio::sync::watch;
+
+use index::Index;
 
 /// The stored objects.
 #[derive(Clone)]
@@ -30,6 +34,7 @@ pub(crate) struct World {
     services: Store<Service>,
     autoscalers: Store<HorizontalPodAutoscaler>,
     changed: watch::Sender<u64>,
+    index: Arc<Mutex<Option<Arc<Index>>>>,
     dns_suffix: Arc<str>,
 }
 
@@ -39,13 +44,14 @@ impl World {
         let changed = watch::Sender::new(0);
         let everything = "";
         Self {
-            deployments: feed::open(client, everything, &changed),
-            clusters: feed::open(client, everything, &changed),
-            namespaces: feed::open(client, everything, &changed),
-            replica_sets: feed::open(client, OWNED_BY, &changed),
-            services: feed::open(client, OWNED_BY, &changed),
-            autoscalers: feed::open(client, OWNED_BY, &changed),
+            deployments: feed::open(client, everything, (&changed, trim::nothing)),
+            clusters: feed::open(client, everything, (&changed, trim::nothing)),
+            namespaces: feed::open(client, everything, (&changed, trim::nothing)),
+            replica_sets: feed::open(client, OWNED_BY, (&changed, trim::replica_set)),
+            services: feed::open(client, OWNED_BY, (&changed, trim::service)),
+            autoscalers: feed::open(client, OWNED_BY, (&changed, trim::autoscaler)),
             changed,
+            index: Arc::default(),
             dns_suffix: dns_suffix.into(),
         }
     }
@@ -110,16 +116,40 @@ impl World {
         let prefix = format!("{}-", object.name_any());
         let terminating =
             self.namespace(&namespace).is_some_and(|found| found.metadata.deletion_timestamp.is_some());
+        let index = self.index();
         Seen {
-            replica_sets: named(&self.replica_sets, &namespace, &prefix),
-            services: named(&self.services, &namespace, &prefix),
-            autoscalers: named(&self.autoscalers, &namespace, &prefix),
+            replica_sets: index.replica_sets.named(&namespace, &prefix),
+            services: index.services.named(&namespace, &prefix),
+            autoscalers: index.autoscalers.named(&namespace, &prefix),
             cluster: self.cluster_seen(object),
             namespace_terminating: terminating,
             snapshot,
             dns_suffix: self.dns_suffix.to_string(),
             object: object.clone(),
         }
+    }
+
+    /// How often anything has changed: what is computed from the stored objects holds for as long as this stays.
+    pub(crate) fn generation(&self) -> u64 {
+        *self.changed.borrow()
+    }
+
+    /// The objects in order, made anew by the first who asks after a change.
+    fn index(&self) -> Arc<Index> {
+        let mut kept = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read before the stores are: what comes in between makes another index.
+        let generation = self.generation();
+        if let Some(index) = kept.as_ref().filter(|index| index.generation == generation) {
+            return Arc::clone(index);
+        }
+        let index = Arc::new(Index {
+            generation,
+            replica_sets: index::Sorted::of(self.replica_sets.state()),
+            services: index::Sorted::of(self.services.state()),
+            autoscalers: index::Sorted::of(self.autoscalers.state()),
+        });
+        *kept = Some(Arc::clone(&index));
+        index
     }
 
     fn cluster_seen(&self, object: &RestateDeployment) -> ClusterSeen {
@@ -134,14 +164,4 @@ impl World {
 /// The RestateCluster that a deployment names.
 pub(crate) fn cluster_name(object: &RestateDeployment) -> Option<&str> {
     object.spec.restate.register.cluster()
-}
-
-fn named<K>(store: &Store<K>, namespace: &str, prefix: &str) -> Vec<Arc<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    let ours = |object: &Arc<K>| {
-        object.meta().namespace.as_deref() == Some(namespace) && object.name_any().starts_with(prefix)
-    };
-    store.state().into_iter().filter(ours).collect()
 }

@@ -8,10 +8,12 @@ use apiserver_machinery::resource::{Readable, Wanted};
 use apiserver_machinery::status::Status;
 use apiserver_machinery::store::Store;
 use apiserver_machinery::version::Clock;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use restate_apiservice::RestateDeploymentVersion;
 use restate_crd::RestateDeployment;
+use restate_model::Snapshot;
+use tokio::sync::Mutex;
 
 use super::version;
 use crate::restates::Restates;
@@ -23,11 +25,24 @@ pub(crate) struct Versions {
     world: World,
     restates: Restates,
     store: Store<RestateDeploymentVersion>,
+    published: Arc<Mutex<Option<Published>>>,
+}
+
+/// From what the store was filled, and when.
+struct Published {
+    at: Timestamp,
+    from: Origin,
+}
+
+/// Everything but the clock that versions are computed from.
+struct Origin {
+    generation: u64,
+    snapshots: Vec<Arc<Snapshot>>,
 }
 
 impl Versions {
     pub(crate) fn new(world: World, restates: Restates, clock: &Arc<Clock>) -> Self {
-        Self { world, restates, store: Store::new(clock) }
+        Self { world, restates, store: Store::new(clock), published: Arc::default() }
     }
 
     /// The versions of one deployment, as of the newest answers.
@@ -42,15 +57,34 @@ impl Versions {
         views.into_iter().map(|view| version::object(parent, admin.as_ref(), view)).collect()
     }
 
-    /// Publishes what is known now, and says which Restates did not answer.
-    pub(crate) fn publish(&self, now: Timestamp) -> Result<(), Status> {
+    /// Publishes what is known now, and says which Restates did not answer. Readers that come together share one
+    /// publication.
+    pub(crate) async fn publish(&self) -> Result<(), Status> {
+        let mut published = self.published.lock().await;
+        let (at, from) = (Timestamp::now(), self.origin());
+        self.store.set_warning(self.restates.warning());
+        if published.as_ref().is_some_and(|last| last.serves(&from, at)) {
+            return Ok(());
+        }
+        // Thousands of versions take a while: whoever reads what is there goes on meanwhile.
+        let own = self.clone();
+        let computed = tokio::task::spawn_blocking(move || own.compute(at)).await;
+        computed.map_err(|_| Status::internal("versions could not be computed"))??;
+        *published = Some(Published { at, from });
+        Ok(())
+    }
+
+    fn compute(&self, now: Timestamp) -> Result<(), Status> {
         let deployments = self.world.deployments();
         let objects = deployments.iter().flat_map(|parent| self.of(parent, now)).collect();
-        self.store.set_warning(self.restates.warning());
         self.store.publish(objects).map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "versions could not be encoded");
             Status::internal("versions could not be encoded")
         })
+    }
+
+    fn origin(&self) -> Origin {
+        Origin { generation: self.world.generation(), snapshots: self.restates.snapshots() }
     }
 
     /// Publishes as things change, for as long as anybody watches. Runs for ever.
@@ -61,7 +95,7 @@ impl Versions {
             let watched = self.store.watchers() > 0;
             let asked = if watched { self.admins(&Wanted::default()) } else { Vec::new() };
             self.restates.keep_asking(&asked);
-            if watched && self.publish(Timestamp::now()).is_err() {
+            if watched && self.publish().await.is_err() {
                 tracing::warn!("watches stay behind until versions can be published again");
             }
             tokio::time::sleep(SETTLE).await;
@@ -80,6 +114,25 @@ impl Versions {
         admins.sort_by(|one, other| one.key.cmp(&other.key));
         admins.dedup();
         admins
+    }
+}
+
+/// What was computed this long ago, from the same, is what would be computed now: delays are longer, and stamps are
+/// written by the controller.
+const SAME: SignedDuration = SignedDuration::from_secs(1);
+
+impl Published {
+    fn serves(&self, from: &Origin, now: Timestamp) -> bool {
+        self.from.is(from) && (SignedDuration::ZERO..SAME).contains(&now.duration_since(self.at))
+    }
+}
+
+impl Origin {
+    fn is(&self, other: &Self) -> bool {
+        let pairs = self.snapshots.iter().zip(&other.snapshots);
+        self.generation == other.generation
+            && self.snapshots.len() == other.snapshots.len()
+            && pairs.into_iter().all(|(one, other)| Arc::ptr_eq(one, other))
     }
 }
 
@@ -106,6 +159,6 @@ impl Readable for Versions {
 
     async fn fresh(&self, wanted: &Wanted) -> Result<(), Status> {
         self.restates.recent(&self.admins(wanted)).await;
-        self.publish(Timestamp::now())
+        self.publish().await
     }
 }

@@ -1,4 +1,7 @@
 //! One watch into one store, taken up again after every failure.
+//!
+//! Invariant: where the definition of a kind is missing, there are no objects of it, and nobody waits for them: an
+//! aggregated API that is not available holds up the deletion of every namespace (D4). What was seen before stays.
 
 use std::fmt::Debug;
 
@@ -6,13 +9,18 @@ use futures::StreamExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{Store, store::Writer};
-use kube::runtime::watcher::{Config, Event, watcher};
+use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-/// Opens a watch of all objects of a kind that carry a label, and gives the store that it fills.
-pub(super) fn open<K>(client: &Client, selector: &str, changed: &watch::Sender<u64>) -> Store<K>
+/// Opens a watch of all objects of a kind that carry a label, and gives the store that it fills with what `trim`
+/// leaves of them.
+pub(super) fn open<K>(
+    client: &Client,
+    selector: &str,
+    (changed, trim): (&watch::Sender<u64>, fn(&mut K)),
+) -> Store<K>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
 {
@@ -20,7 +28,7 @@ where
     let store = writer.as_reader();
     let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
     let config = Config::default().labels(selector);
-    tokio::spawn(fill(api, config, writer, changed.clone()));
+    tokio::spawn(fill(api, config, writer, (changed.clone(), trim)));
     store
 }
 
@@ -28,16 +36,18 @@ async fn fill<K>(
     api: Api<DeserializeGuard<K>>,
     config: Config,
     mut writer: Writer<K>,
-    changed: watch::Sender<u64>,
+    (changed, trim): (watch::Sender<u64>, fn(&mut K)),
 ) where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
 {
     let events = watcher(api, config).default_backoff();
     let mut events = std::pin::pin!(events);
+    let mut told = false;
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
-                let Some(event) = decoded(event) else { continue };
+                let Some(event) = decoded(event, trim) else { continue };
+                told |= matches!(event, Event::InitDone);
                 let rings = !matches!(event, Event::Init | Event::InitApply(_));
                 writer.apply_watcher_event(&event);
                 if rings {
@@ -45,14 +55,26 @@ async fn fill<K>(
                 }
             }
             Err(error) => {
+                if !told && is_undefined(&error) {
+                    told = true;
+                    writer.apply_watcher_event(&Event::Init);
+                    writer.apply_watcher_event(&Event::InitDone);
+                    changed.send_modify(|count| *count = count.wrapping_add(1));
+                }
                 tracing::warn!(kind = %K::kind(&()), error = &error as &dyn std::error::Error, "a watch is taken up again");
             }
         }
     }
 }
 
+/// kube-apiserver knows no such kind. While it still reads definitions it answers 503 instead.
+fn is_undefined(error: &watcher::Error) -> bool {
+    let watcher::Error::InitialListFailed(kube::Error::Api(status)) = error else { return false };
+    status.code == 404
+}
+
 /// The event with its object, without what nobody reads; none where it cannot be read.
-fn decoded<K>(event: Event<DeserializeGuard<K>>) -> Option<Event<K>>
+fn decoded<K>(event: Event<DeserializeGuard<K>>, trim: fn(&mut K)) -> Option<Event<K>>
 where
     K: Resource<DynamicType = ()> + Clone,
 {
@@ -67,11 +89,57 @@ where
     match guard.0 {
         Ok(mut object) => {
             object.managed_fields_mut().clear();
+            trim(&mut object);
             Some(wrap(object))
         }
         Err(invalid) => {
             tracing::error!(kind = %K::kind(&()), object = name, error = invalid.error, "an object cannot be read");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use restate_crd::RestateDeployment;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Answers every list with nothing, or refuses it with this code.
+    fn client(code: u16) -> Client {
+        let answer = move |_: Request<Body>| async move {
+            let text = if code == 200 {
+                json!({
+                    "apiVersion": "restate.dev/v1beta1", "kind": "RestateDeploymentList",
+                    "metadata": {"resourceVersion": "7"}, "items": [],
+                })
+            } else {
+                json!({"kind": "Status", "status": "Failure", "message": "no", "reason": "no", "code": code})
+            };
+            let body = Body::from(text.to_string().into_bytes());
+            let response = Response::builder().status(code).header("content-type", "application/json");
+            Ok::<_, http::Error>(response.body(body)?)
+        };
+        Client::new(tower::service_fn(answer), "default")
+    }
+
+    async fn is_ready(code: u16) -> bool {
+        let changed = watch::Sender::new(0);
+        let store = open::<RestateDeployment>(&client(code), "", (&changed, |_| {}));
+        tokio::time::timeout(Duration::from_secs(2), store.wait_until_ready()).await.is_ok()
+    }
+
+    /// P6, D4: readiness waits for what can come, and for nothing else.
+    #[tokio::test]
+    async fn p6_a_kind_without_definition_is_waited_for_by_nobody() {
+        assert!(is_ready(200).await);
+        assert!(is_ready(404).await, "no definition, no objects");
+        assert!(!is_ready(403).await, "there may be objects");
+        assert!(!is_ready(503).await, "definitions may not have been read yet");
     }
 }

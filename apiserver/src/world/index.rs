@@ -1,0 +1,77 @@
+//! Stored objects in the order of their names, so that those of one deployment are found without looking at the rest.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::Service;
+use kube::Resource;
+
+/// What belongs to deployments, as of one generation of the stores.
+pub(super) struct Index {
+    pub(super) generation: u64,
+    pub(super) replica_sets: Sorted<ReplicaSet>,
+    pub(super) services: Sorted<Service>,
+    pub(super) autoscalers: Sorted<HorizontalPodAutoscaler>,
+}
+
+/// Objects of one kind, by namespace and name.
+pub(super) struct Sorted<K>(Vec<Arc<K>>);
+
+impl<K: Resource<DynamicType = ()>> Sorted<K> {
+    pub(super) fn of(mut objects: Vec<Arc<K>>) -> Self {
+        objects.sort_unstable_by(|one, other| key(&**one).cmp(&key(&**other)));
+        Self(objects)
+    }
+
+    /// The objects of a namespace whose names begin so.
+    pub(super) fn named(&self, namespace: &str, prefix: &str) -> Vec<Arc<K>> {
+        let start = self.0.partition_point(|object| key(&**object) < (namespace, prefix));
+        let named = |object: &&Arc<K>| {
+            let (own, name) = key(&***object);
+            own == namespace && name.starts_with(prefix)
+        };
+        self.0[start..].iter().take_while(named).cloned().collect()
+    }
+}
+
+fn key<K: Resource<DynamicType = ()>>(object: &K) -> (&str, &str) {
+    let meta = object.meta();
+    (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+    use kube::ResourceExt;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn service(namespace: &str, name: &str) -> Arc<Service> {
+        let (namespace, name) = (Some(namespace.to_owned()), Some(name.to_owned()));
+        Arc::new(Service {
+            metadata: ObjectMeta { namespace, name, ..ObjectMeta::default() },
+            ..Service::default()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_what_looking_at_everything_finds(
+            keys in prop::collection::vec(("[ab]{1,2}", "[a-c-]{1,5}"), 0..40),
+            namespace in "[ab]{1,2}",
+            prefix in "[a-c-]{0,3}",
+        ) {
+            let objects: Vec<_> = keys.iter().map(|(namespace, name)| service(namespace, name)).collect();
+            let wanted = |object: &&Arc<Service>| {
+                object.namespace().as_deref() == Some(&namespace) && object.name_any().starts_with(&prefix)
+            };
+            let mut expected: Vec<_> = objects.iter().filter(wanted).map(|object| object.name_any()).collect();
+            expected.sort();
+            let found: Vec<_> =
+                Sorted::of(objects.clone()).named(&namespace, &prefix).iter().map(|object| object.name_any()).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
