@@ -12,6 +12,7 @@
 //!   cluster, so whoever shows a dry run asks for the membership first.
 //! - Replication comes back as `{node: 1}` where `1` was asked for.
 
+mod cluster;
 mod wire;
 
 use std::time::Duration;
@@ -22,6 +23,8 @@ use tonic::client::Grpc;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
+
+pub use cluster::{ClusterState, Log, Member, Mode, Replica, Report, RoleStatus, Tail};
 
 /// A node answers these from memory.
 pub const READ_DEADLINE: Duration = Duration::from_secs(5);
@@ -112,7 +115,7 @@ pub struct Ident {
 }
 
 /// A node's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub enum NodeStatus {
     /// Serves.
     Alive,
@@ -125,7 +128,7 @@ pub enum NodeStatus {
 }
 
 /// A metadata server's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub enum MetadataStatus {
     /// Starts.
     StartingUp,

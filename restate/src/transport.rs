@@ -5,6 +5,7 @@
 //! because either could lead to a host that the policy refuses. Not for gRPC: that is [`crate::node`].
 
 mod error;
+mod passage;
 mod tls;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::endpoint::resolve::Guarded;
 use crate::endpoint::{Endpoint, Policy};
 
 pub use error::{Error, Refused};
+pub use passage::{Head, Passage, Place, pointed_to};
 pub use tls::Error as TlsError;
 
 /// A host that drops packets must not eat a whole deadline: others behind the same name get their turn.

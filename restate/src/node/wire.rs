@@ -111,7 +111,7 @@ impl Ident {
     }
 }
 
-fn node_status(number: i32) -> NodeStatus {
+pub(super) fn node_status(number: i32) -> NodeStatus {
     match number {
         1 => NodeStatus::Alive,
         2 => NodeStatus::StartingUp,
@@ -120,7 +120,7 @@ fn node_status(number: i32) -> NodeStatus {
     }
 }
 
-fn metadata_status(number: i32) -> MetadataStatus {
+pub(super) fn metadata_status(number: i32) -> MetadataStatus {
     match number {
         1 => MetadataStatus::StartingUp,
         2 => MetadataStatus::AwaitingProvisioning,

@@ -32,6 +32,10 @@ const COLUMNS: &str = "id, target_service_name, target_service_key, target_handl
     running_at, completed_at, retry_count, next_retry_at, last_failure, last_failure_error_code, \
     completion_failure, invoked_by, invoked_by_service_name, invoked_by_id, restarted_from";
 
+/// Bound to nothing that Restate knows at the moment of asking: where such a one goes is a matter of routing.
+const HOMELESS: &str = "(pinned_deployment_id IS NULL OR \
+    pinned_deployment_id NOT IN (SELECT id FROM sys_deployment))";
+
 /// Whose invocations: those that are pinned to one of `deployments`; and of those that are pinned to nothing, or to
 /// what Restate does not know any more, those of `services`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,8 +44,6 @@ pub struct Scope {
     pub deployments: BTreeSet<DeploymentId>,
     /// Services that Restate routes to one of them.
     pub services: BTreeSet<ServiceName>,
-    /// Deployments of others that offer a service of that name: what is pinned there is theirs.
-    pub elsewhere: BTreeSet<DeploymentId>,
 }
 
 /// What a condition is about.
@@ -168,13 +170,7 @@ impl Scope {
 
     fn text(&self) -> String {
         let pinned = one_of("pinned_deployment_id", &self.deployments);
-        let gone = if self.elsewhere.is_empty() {
-            "TRUE".to_owned()
-        } else {
-            let theirs = one_of("pinned_deployment_id", &self.elsewhere);
-            format!("(pinned_deployment_id IS NULL OR NOT {theirs})")
-        };
-        format!("({pinned} OR ({} AND {gone}))", one_of("target_service_name", &self.services))
+        format!("({pinned} OR ({} AND {HOMELESS}))", one_of("target_service_name", &self.services))
     }
 }
 

@@ -5,7 +5,7 @@
 //! bounded ([`crate::admin`]).
 
 use bytes::Bytes;
-use futures_core::Stream;
+use futures::Stream;
 use http::{HeaderMap, Method, Response};
 use reqwest::{Body, Client, redirect};
 use url::Url;
@@ -135,7 +135,8 @@ mod tests {
 
     #[rstest]
     #[case("/admin/ui/", Some("ui/"))]
-    #[case("../x", None)]
+    #[case("../x", Some("x"))]
+    #[case("../../x", None)]
     #[case("x", Some("services/x"))]
     #[case("http://restate:9070/admin/ui/", Some("ui/"))]
     #[case("https://restate:9070/admin/ui/", None)]

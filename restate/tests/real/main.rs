@@ -268,7 +268,7 @@ async fn invocations_are_seen_within_their_scope_and_page_by_page() {
         send(&server, "/s/hang/send?delay=1h").await;
     }
     send(&server, "/x/hang/send?delay=1h").await;
-    let scope = Scope { deployments: [own].into(), services: ["s".into()].into(), elsewhere: [].into() };
+    let scope = Scope { deployments: [own].into(), services: ["s".into()].into() };
     let mut seen = Vec::new();
     loop {
         let wanted =
@@ -288,6 +288,8 @@ async fn invocations_are_seen_within_their_scope_and_page_by_page() {
     }
     let foreign = Scope { services: ["x".into()].into(), ..Scope::default() };
     assert_eq!(admin.invocation(&foreign, &seen[0]).await.unwrap(), None);
+    let routed = Scope { services: ["s".into()].into(), ..Scope::default() };
+    assert!(admin.invocation(&routed, &seen[0]).await.unwrap().is_some(), "bound to nothing yet");
     assert_eq!(
         admin.invocation(&scope, &seen[0]).await.unwrap().map(|found| found.id),
         Some(seen[0].clone())
@@ -301,7 +303,7 @@ async fn actions_are_answered_as_is_written_here() {
     let admin = server.admin();
     let object = Service::start("o", "VIRTUAL_OBJECT").await;
     let id = register(&admin, &object, false).await.id;
-    let scope = Scope { deployments: [id].into(), services: ["o".into()].into(), elsewhere: [].into() };
+    let scope = Scope { deployments: [id].into(), services: ["o".into()].into() };
     for path in ["/o/key/hang/send", "/o/key/hang/send", "/o/other/hang/send?delay=1h"] {
         send(&server, path).await;
     }
