@@ -4,6 +4,9 @@
 //! new activity clears it; a version is retired only on an answer that was asked after its stamp had passed. Not for
 //! the steps that follow.
 
+#[cfg(feature = "unchecked")]
+mod unchecked;
+
 use jiff::{SignedDuration, Timestamp, Unit};
 
 use super::usage::Usage;
@@ -35,7 +38,7 @@ pub enum Drain {
 /// Decides for a version with this stamp.
 pub fn drain(usage: Usage, stamp: Option<Timestamp>, delay: SignedDuration, now: Timestamp) -> Drain {
     #[cfg(feature = "unchecked")]
-    let usage = super::unchecked::idle(usage, now);
+    let usage = unchecked::idle(usage, now);
     match (usage, stamp) {
         (Usage::Unknown, _) => Drain::Hold,
         (Usage::Active { .. }, _) => Drain::Keep,

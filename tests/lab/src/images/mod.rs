@@ -127,6 +127,11 @@ pub async fn ensure_typescript(context: &Context, node: &Node) -> Result<String>
     Ok(record.image)
 }
 
+/// The controller that checks nothing before it removes a version, as a program of this machine.
+pub async fn unchecked_controller(context: &Context) -> Result<PathBuf> {
+    programs::build_unchecked(context).await
+}
+
 /// `cargo lab image`: the product's images, for anybody to load or push.
 pub async fn export(context: &Context, arguments: ImageArgs) -> Result<()> {
     let ImageArgs { output, tag } = arguments;

@@ -64,6 +64,24 @@ pub(super) async fn build(context: &Context, programs: &[Program], profile: Prof
     Ok(())
 }
 
+/// Builds the controller that checks nothing before it removes a version, for the proof of the chaos run. It is no
+/// [`Program`]: no image can contain it.
+pub(super) async fn build_unchecked(context: &Context) -> Result<PathBuf> {
+    const NAME: &str = "restate-controller-unchecked";
+    let step = context.progress.step("a controller that must be found out");
+    Invocation::new("building the unchecked controller", "nice")
+        .args(["-n", "10", "cargo", "build", "--locked", "--profile", Profile::Lab.into()])
+        .args(["--package", Program::Controller.name(), "--features", "unchecked", "--bin", NAME])
+        .dir(&workspace())
+        .env("CARGO_TARGET_DIR", target(context))
+        .env("RESTATE_UNCHECKED", "chaos")
+        .log(context.cache.logs().join("unchecked.log"))
+        .run()
+        .await?;
+    step.done("built");
+    Ok(target(context).join(<&str>::from(Profile::Lab)).join(NAME))
+}
+
 async fn compile(context: &Context, programs: &[Program], profile: Profile) -> Result<()> {
     let packages = programs.iter().flat_map(|program| ["--package", program.name()]);
     // With the lowest priority: a node that may be running beside it must go on answering.

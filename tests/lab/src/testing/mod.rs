@@ -4,6 +4,7 @@
 //! everything.
 
 mod borders;
+mod chaos;
 mod charts;
 mod dependencies;
 mod e2e;
@@ -68,7 +69,9 @@ pub enum Layer {
     Docs,
     /// Tests on a real cluster
     E2e,
-    /// The same on the oldest Kubernetes (with --all)
+    /// Rollouts while everything dies in turn
+    Chaos,
+    /// The tests on a real cluster again, on the oldest Kubernetes (with --all)
     Oldest,
 }
 
@@ -78,6 +81,7 @@ impl Layer {
         Duration::from_mins(match self {
             Self::Format | Self::Borders | Self::Dependencies | Self::Drift | Self::Charts => 2,
             Self::Lint | Self::Docs | Self::Unit => 5,
+            Self::Chaos => 10,
             Self::E2e | Self::Oldest => 15,
         })
     }
@@ -101,6 +105,7 @@ impl TestArgs {
         let another = ours && kubernetes != Kubernetes::V1_34;
         let chosen = |layer: &Layer| match layer {
             Layer::Oldest => self.all && another,
+            Layer::Chaos => ours,
             layer => self.all || layer.is_default(),
         };
         Layer::iter().filter(chosen).filter(|layer| self.filter.is_none() || layer.has_tests()).collect()
@@ -186,6 +191,7 @@ async fn run_layer(context: &Context, layer: Layer, arguments: &TestArgs) -> Res
             program::check(command).await
         }
         Layer::E2e => e2e::run(context, arguments).await,
+        Layer::Chaos => chaos::run(context, arguments).await,
         Layer::Oldest => e2e::run_on_the_oldest(context, arguments).await,
     }
 }
@@ -232,7 +238,8 @@ mod tests {
 
     #[test]
     fn the_default_tier_is_what_ci_runs() {
-        let default = ["format", "borders", "dependencies", "lint", "drift", "unit", "charts", "e2e"];
+        let default =
+            ["format", "borders", "dependencies", "lint", "drift", "unit", "charts", "e2e", "chaos"];
         assert_eq!(names(&TestArgs::default()), default);
     }
 

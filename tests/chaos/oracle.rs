@@ -1,0 +1,243 @@
+//! The judge. It stands outside: it compares what callers were answered with what the ledger says, and knows neither
+//! Restate nor the controller.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Deserialize;
+
+use crate::ledger::Effect;
+
+/// What a call answered.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub(crate) struct Walked {
+    /// The version that answered.
+    pub(crate) version: String,
+    /// The effects, as they stand in the journal.
+    pub(crate) marks: Vec<Mark>,
+    /// How many calls the object has answered, this one included.
+    pub(crate) count: u64,
+}
+
+/// An effect, as it stands in the journal.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub(crate) struct Mark {
+    /// Which step.
+    pub(crate) step: u32,
+    /// The version that did it; that of the first step was recorded when the call was pinned.
+    pub(crate) version: String,
+    /// What the ledger gave.
+    pub(crate) token: u64,
+}
+
+/// One call, at the end of the run.
+#[derive(Clone, Debug)]
+pub(crate) struct Called {
+    /// The idempotency key.
+    pub(crate) key: String,
+    /// Service and key of the object.
+    pub(crate) object: String,
+    /// How many steps were asked for.
+    pub(crate) steps: u32,
+    /// The ids that Restate gave each time that the call was sent.
+    pub(crate) invocations: BTreeSet<String>,
+    /// The version that Restate says the call is pinned to, where that could be seen.
+    pub(crate) pinned: Option<String>,
+    /// What was answered, or what was seen instead.
+    pub(crate) answer: Result<Walked, String>,
+}
+
+/// What must not happen.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, thiserror::Error)]
+pub(crate) enum Violation {
+    #[error("{key} was accepted as several invocations: {ids:?}")]
+    Several { key: String, ids: BTreeSet<String> },
+    #[error("{key} did not complete: {seen}")]
+    Unfinished { key: String, seen: String },
+    #[error("{key}: step {step} has no effect, or another one than its journal says")]
+    WrongEffect { key: String, step: u32 },
+    #[error("{key}: step {step} was done again after a later one")]
+    DoneAgain { key: String, step: u32 },
+    #[error("{key} was pinned to {pinned}, and {by} did a part of it")]
+    AnotherVersion { key: String, pinned: String, by: String },
+    #[error("{object} has counted {counts:?}")]
+    Miscounted { object: String, counts: Vec<u64> },
+    #[error("{0}")]
+    Removed(String),
+    #[error("not at rest: {0}")]
+    Restless(String),
+}
+
+impl Violation {
+    /// Did a version go that was in use?
+    pub(crate) fn is_removal(&self) -> bool {
+        matches!(self, Self::Removed(_))
+    }
+}
+
+/// All that is wrong with these calls.
+pub(crate) fn judge(calls: &[Called], effects: &[Effect]) -> Vec<Violation> {
+    let mut by_key: HashMap<&str, Vec<&Effect>> = HashMap::new();
+    for effect in effects {
+        by_key.entry(&effect.key).or_default().push(effect);
+    }
+    let of_call = |call: &Called| judge_call(call, by_key.get(call.key.as_str()).map_or(&[], Vec::as_slice));
+    calls.iter().flat_map(of_call).chain(miscounted(calls)).collect()
+}
+
+/// How often a step was done again before its result was in the journal: what Restate allows.
+pub(crate) fn repeated(effects: &[Effect]) -> usize {
+    let distinct: BTreeSet<_> = effects.iter().map(|effect| (&effect.key, effect.step)).collect();
+    effects.len() - distinct.len()
+}
+
+fn judge_call(call: &Called, effects: &[&Effect]) -> Vec<Violation> {
+    let key = call.key.clone();
+    let mut found = Vec::new();
+    if call.invocations.len() > 1 {
+        found.push(Violation::Several { key: key.clone(), ids: call.invocations.clone() });
+    }
+    let walked = match &call.answer {
+        Ok(walked) => walked,
+        Err(seen) => {
+            found.push(Violation::Unfinished { key, seen: seen.clone() });
+            return found;
+        }
+    };
+    found.extend(wrong_effects(call, walked, effects));
+    found.extend(done_again(&key, effects));
+    let pinned = walked.marks.first().map_or(&walked.version, |mark| &mark.version);
+    let another = parts(walked, effects).chain(&call.pinned).find(|by| *by != pinned);
+    found.extend(another.map(|by| Violation::AnotherVersion { key, pinned: pinned.clone(), by: by.clone() }));
+    found
+}
+
+/// Whoever did a part of a call after it was pinned. A first step that is not in the journal was done before.
+fn parts<'a>(walked: &'a Walked, effects: &'a [&Effect]) -> impl Iterator<Item = &'a String> {
+    let journal = walked.marks.iter().map(|mark| &mark.version);
+    let ledger = effects.iter().filter(|effect| effect.step > 0).map(|effect| &effect.version);
+    journal.chain(ledger).chain([&walked.version])
+}
+
+/// The journal holds what the last effect of each step gave.
+fn wrong_effects(call: &Called, walked: &Walked, effects: &[&Effect]) -> Vec<Violation> {
+    let last: HashMap<u32, u64> = effects.iter().map(|effect| (effect.step, effect.token)).collect();
+    let journal: HashMap<u32, u64> = walked.marks.iter().map(|mark| (mark.step, mark.token)).collect();
+    let wrong = |step: &u32| !last.contains_key(step) || last.get(step) != journal.get(step);
+    let steps = (0..call.steps).filter(wrong);
+    steps.map(|step| Violation::WrongEffect { key: call.key.clone(), step }).collect()
+}
+
+/// A later step begins when the result of an earlier one is in the journal: from then on it is never done again.
+fn done_again(key: &str, effects: &[&Effect]) -> Option<Violation> {
+    let back = effects.windows(2).find(|pair| pair[1].step < pair[0].step)?;
+    Some(Violation::DoneAgain { key: key.to_owned(), step: back[1].step })
+}
+
+/// Each call of an object has counted once.
+fn miscounted(calls: &[Called]) -> Vec<Violation> {
+    let mut objects: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for call in calls {
+        if let Ok(walked) = &call.answer {
+            objects.entry(&call.object).or_default().push(walked.count);
+        }
+    }
+    let wrong = objects.into_iter().filter_map(|(object, mut counts)| {
+        counts.sort_unstable();
+        let right = counts.iter().copied().eq(1..=counts.len() as u64);
+        (!right).then(|| Violation::Miscounted { object: object.to_owned(), counts })
+    });
+    wrong.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn effect(step: u32, version: &str, token: u64) -> Effect {
+        Effect { key: "a".to_owned(), step, version: version.to_owned(), token }
+    }
+
+    fn call(version: &str, marks: &[(u32, &str, u64)]) -> Called {
+        let mark =
+            |&(step, version, token): &(u32, &str, u64)| Mark { step, version: version.to_owned(), token };
+        let walked =
+            Walked { version: version.to_owned(), marks: marks.iter().map(mark).collect(), count: 1 };
+        Called {
+            key: "a".to_owned(),
+            object: "walk-0/a".to_owned(),
+            steps: 2,
+            invocations: BTreeSet::from(["inv_1".to_owned()]),
+            pinned: Some(version.to_owned()),
+            answer: Ok(walked),
+        }
+    }
+
+    #[rstest]
+    #[case::once(vec![effect(0, "v1", 0), effect(1, "v1", 1)], call("v1", &[(0, "v1", 0), (1, "v1", 1)]))]
+    #[case::again_before_the_journal(
+        vec![effect(0, "v1", 0), effect(1, "v1", 1), effect(1, "v1", 2)],
+        call("v1", &[(0, "v1", 0), (1, "v1", 2)])
+    )]
+    #[case::pinned_at_the_second_try(
+        vec![effect(0, "v1", 0), effect(0, "v2", 1), effect(1, "v2", 2)],
+        call("v2", &[(0, "v2", 1), (1, "v2", 2)])
+    )]
+    fn what_restate_promises_is_right(#[case] effects: Vec<Effect>, #[case] call: Called) {
+        assert_eq!(judge(&[call], &effects), []);
+    }
+
+    #[rstest]
+    #[case::lost(vec![effect(0, "v1", 0)], call("v1", &[(0, "v1", 0), (1, "v1", 1)]), "step 1 has no effect")]
+    #[case::another_result(
+        vec![effect(0, "v1", 0), effect(1, "v1", 1), effect(1, "v1", 2)],
+        call("v1", &[(0, "v1", 0), (1, "v1", 1)]), "step 1 has no effect"
+    )]
+    #[case::done_again(
+        vec![effect(0, "v1", 0), effect(1, "v1", 1), effect(0, "v1", 2)],
+        call("v1", &[(0, "v1", 2), (1, "v1", 1)]), "done again"
+    )]
+    #[case::moved_on_its_way(
+        vec![effect(0, "v1", 0), effect(1, "v2", 1)],
+        call("v1", &[(0, "v1", 0), (1, "v2", 1)]), "pinned to v1, and v2"
+    )]
+    #[case::answered_by_another(
+        vec![effect(0, "v1", 0), effect(1, "v1", 1)],
+        call("v2", &[(0, "v1", 0), (1, "v1", 1)]), "pinned to v1, and v2"
+    )]
+    #[case::another_pin(
+        vec![effect(0, "v1", 0), effect(1, "v1", 1)],
+        Called { pinned: Some("v3".to_owned()), ..call("v1", &[(0, "v1", 0), (1, "v1", 1)]) }, "and v3"
+    )]
+    #[case::unfinished(
+        vec![], Called { answer: Err("470".to_owned()), ..call("v1", &[]) }, "did not complete: 470"
+    )]
+    fn what_it_does_not_promise_is_found(
+        #[case] effects: Vec<Effect>,
+        #[case] call: Called,
+        #[case] words: &str,
+    ) {
+        let found = judge(&[call], &effects);
+        assert!(found.iter().any(|found| found.to_string().contains(words)), "{found:?}");
+    }
+
+    #[test]
+    fn a_call_is_one_invocation_and_counts_once() {
+        let effects = [effect(0, "v1", 0), effect(1, "v1", 1)];
+        let mut twice = call("v1", &[(0, "v1", 0), (1, "v1", 1)]);
+        twice.invocations.insert("inv_2".to_owned());
+        assert!(matches!(&judge(&[twice.clone()], &effects)[..], [Violation::Several { .. }]));
+        twice.invocations.clear();
+        let found = judge(&[twice.clone(), twice], &effects);
+        assert!(
+            matches!(&found[..], [Violation::Miscounted { counts, .. }] if *counts == [1, 1]),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn only_what_was_done_again_is_repeated() {
+        assert_eq!(repeated(&[effect(0, "v1", 0), effect(1, "v1", 1), effect(1, "v1", 2)]), 1);
+    }
+}
