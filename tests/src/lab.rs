@@ -93,6 +93,26 @@ impl Lab {
         Ok(helm)
     }
 
+    /// The administrator's kubectl of each minor that this run has: the newest, in the long run also older ones.
+    pub fn kubectls(&self) -> Result<Vec<Kubectl>> {
+        let older = ["KUBECTL_1_35", "KUBECTL_1_34"].map(|name| env::var_os(format!("LAB_{name}")));
+        let all = std::iter::once(tool("KUBECTL")?).chain(older.into_iter().flatten());
+        Ok(all.map(|program| Kubectl::new(program, self.kubeconfig.clone())).collect())
+    }
+
+    /// A program that the lab has built for the tests, speaking to this cluster: `INFORMERS`, `ETCD`, …
+    pub fn program(&self, name: &str) -> Result<Command> {
+        let mut command = Command::new(tool(name)?);
+        command.env("KUBECONFIG", &self.kubeconfig).kill_on_drop(true);
+        Ok(command)
+    }
+
+    /// Keys and certificates of the node; an error on a cluster elsewhere.
+    pub fn keys(&self) -> Result<PathBuf> {
+        ensure!(self.is_ours(), "the keys of a cluster elsewhere are not ours to have");
+        Ok(self.kubeconfig.with_file_name("pki"))
+    }
+
     /// The full name of an image that the cluster has.
     pub fn image(&self, image: Image) -> Result<String> {
         let name = match image {

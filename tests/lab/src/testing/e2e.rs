@@ -1,6 +1,8 @@
 //! Tests on a real cluster: the node, the images and the chart first, then `restate-tests` with all that it needs
 //! to know in its environment.
 
+use std::path::PathBuf;
+
 use tokio::process::Command;
 
 use super::{TestArgs, program, tally::Tally};
@@ -20,6 +22,7 @@ const ALONE: &str = "alone_";
 pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Tally> {
     let _claim = Claim::take(context, "cargo lab test").await?;
     let tools = Tools::ensure(context).await?;
+    let clients = Tools::of_tests(context, arguments.all).await?;
     let node = node::up(context, &tools).await?;
     let images = images::ensure(context, &node).await?;
     let typescript = images::ensure_typescript(context, &node).await?;
@@ -32,6 +35,7 @@ pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Tally
         command.args(selection);
         describe(&mut command, &node, &images);
         command.env("LAB_IMAGE_TYPESCRIPT", &typescript);
+        describe_clients(&mut command, &clients, tools.path("etcd"), arguments.all);
         if arguments.all {
             command.env("LAB_ALL", "1");
         }
@@ -92,6 +96,19 @@ pub(super) fn describe(command: &mut Command, node: &Node, images: &Images) {
         .env("LAB_IMAGE_BUSYBOX", node::BUSYBOX);
     if let Some(socket) = node.containerd() {
         command.env("LAB_CONTAINERD", socket);
+    }
+}
+
+/// Servers that the tests compare with, and clients that they serve.
+fn describe_clients(command: &mut Command, clients: &Tools, etcd: PathBuf, all: bool) {
+    command
+        .env("LAB_ETCD", etcd)
+        .env("LAB_SAMPLE_APISERVER", clients.path("sample-apiserver"))
+        .env("LAB_INFORMERS", clients.path("informers"))
+        .envs(clients.python().map(|python| ("LAB_PYTHON", python)));
+    if all {
+        command.env("LAB_KUBECTL_1_35", clients.path("kubectl-1.35"));
+        command.env("LAB_KUBECTL_1_34", clients.path("kubectl-1.34"));
     }
 }
 

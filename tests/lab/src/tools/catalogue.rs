@@ -31,6 +31,10 @@ pub enum Needed {
     ByNode,
     /// Only a node with this Kubernetes.
     By(Kubernetes),
+    /// Only the tests: a server to compare with, or a client that we serve.
+    ByTests,
+    /// Only the long run of the tests.
+    ByLongTests,
 }
 
 /// The folder with npm's lock file.
@@ -85,7 +89,18 @@ pub const GO_MODULES: &[GoModule] = &[
         needed: Needed::Always,
         programs: &[program("grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl")],
     },
+    GoModule {
+        name: "sample-apiserver",
+        needed: Needed::ByTests,
+        programs: &[program("sample-apiserver", "k8s.io/sample-apiserver")],
+    },
+    GoModule { name: "informers", needed: Needed::ByTests, programs: &[program("informers", OWN)] },
+    GoModule { name: "kubectl-1.35", needed: Needed::ByLongTests, programs: &[program("kubectl-1.35", OWN)] },
+    GoModule { name: "kubectl-1.34", needed: Needed::ByLongTests, programs: &[program("kubectl-1.34", OWN)] },
 ];
+
+/// The package in the folder of the lock files itself: `tests/clients/<module>/main.go`.
+const OWN: &str = ".";
 
 const KUBERNETES: &[Program] = &[
     program("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
@@ -100,6 +115,18 @@ const fn program(name: &'static str, package: &'static str) -> Program {
     Program { name, package }
 }
 
+impl GoModule {
+    /// Is there a program of ours in it? Then its folder is among the tests' clients, and its text is part of its key.
+    pub(super) fn is_own(&self) -> bool {
+        self.programs.iter().any(|program| program.package == OWN)
+    }
+
+    /// The files that decide what its programs are.
+    pub(super) fn files(&self) -> &'static [&'static str] {
+        if self.is_own() { &["go.mod", "go.sum", "main.go"] } else { &["go.mod", "go.sum"] }
+    }
+}
+
 /// Does this module make this program?
 pub(super) fn has(module: &str, program: &str) -> bool {
     let of_go = GO_MODULES.iter().filter(|found| found.name == module).flat_map(|found| found.programs);
@@ -111,13 +138,13 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::tools::{locks, wanted};
+    use crate::tools::{folder, locks, of_tests, wanted};
 
     #[test]
     fn every_module_has_its_lock_files() {
         for module in GO_MODULES {
-            for file in ["go.mod", "go.sum"] {
-                assert!(locks(module.name).join(file).is_file(), "{}/{file}", module.name);
+            for file in module.files() {
+                assert!(folder(module).join(file).is_file(), "{}/{file}", module.name);
             }
         }
         assert!(locks(NPM_MODULE).join("package-lock.json").is_file());
@@ -125,8 +152,8 @@ mod tests {
 
     #[test]
     fn every_program_is_a_tool_of_its_module() {
-        for module in GO_MODULES {
-            let text = std::fs::read_to_string(locks(module.name).join("go.mod")).expect("go.mod");
+        for module in GO_MODULES.iter().filter(|module| !module.is_own()) {
+            let text = std::fs::read_to_string(folder(module).join("go.mod")).expect("go.mod");
             for program in module.programs {
                 assert!(text.contains(program.package), "{} is no tool of {}", program.package, module.name);
             }
@@ -141,6 +168,14 @@ mod tests {
             assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
             assert!(names.contains(&"kubelet"));
         }
+    }
+
+    #[test]
+    fn tests_need_more_than_a_cluster() {
+        let names = |all| of_tests(all).map(|module| module.name).collect::<Vec<_>>();
+        assert_eq!(names(false), ["sample-apiserver", "informers"]);
+        assert_eq!(names(true), ["sample-apiserver", "informers", "kubectl-1.35", "kubectl-1.34"]);
+        assert!(wanted(Some(Kubernetes::V1_36)).all(|module| !names(true).contains(&module.name)));
     }
 
     #[test]

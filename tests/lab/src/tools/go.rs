@@ -7,21 +7,29 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 
-use super::{GoModule, Key, Needed, locks, settle, wanted};
+use super::{GoModule, Key, Needed, folder, settle, wanted};
 use crate::{Context, Result, process::Invocation, progress::Step};
 
 /// Raised when the way of building changes, so that what was built the old way is not found.
 const RECIPE: &str = "1";
 
-/// Builds the modules that the cache lacks; gives each module's name and place.
+/// Builds what a cluster needs and the cache lacks; gives each module's name and place.
 pub(super) async fn ensure(context: &Context) -> Result<Vec<(String, PathBuf)>> {
+    let node = context.options.kubeconfig.is_none().then_some(context.options.kubernetes);
+    ensure_all(context, wanted(node)).await
+}
+
+/// Builds those of these modules that the cache lacks; gives each module's name and place.
+pub(super) async fn ensure_all(
+    context: &Context,
+    modules: impl Iterator<Item = &'static GoModule>,
+) -> Result<Vec<(String, PathBuf)>> {
     let version = Invocation::new("asking go for its version", "go").args(["version"]).text().await;
     let version = version.context("Go is needed to build the node's programs: install Go 1.26 or newer")?;
     let mut places = Vec::new();
     let mut missing = Vec::new();
-    let node = context.options.kubeconfig.is_none().then_some(context.options.kubernetes);
-    for module in wanted(node) {
-        let key = Key::of(&locks(module.name), &["go.mod", "go.sum"], &[version.trim(), RECIPE])?;
+    for module in modules {
+        let key = Key::of(&folder(module), module.files(), &[version.trim(), RECIPE])?;
         let place = context.cache.tools().join(format!("{}-{key}", module.name));
         if !place.is_dir() {
             missing.push((module, place.clone()));
@@ -49,7 +57,7 @@ async fn build(context: &Context, module: &GoModule, place: &Path, step: &Step) 
     fs::create_dir_all(context.cache.tools())?;
     let unfinished = tempfile::Builder::new().prefix(".building-").tempdir_in(context.cache.tools())?;
     let log = context.cache.logs().join(format!("build-{}.log", module.name));
-    let folder = locks(module.name);
+    let folder = folder(module);
     let flags = format!("-ldflags={}", linker_flags(module, &fs::read_to_string(folder.join("go.mod"))?)?);
     for program in module.programs {
         step.now(program.name);

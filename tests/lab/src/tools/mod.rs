@@ -9,6 +9,7 @@ pub mod debian;
 mod go;
 mod key;
 mod npm;
+mod python;
 
 use std::{
     collections::BTreeMap,
@@ -35,6 +36,18 @@ impl Tools {
     pub async fn ensure(context: &Context) -> Result<Self> {
         let (go, npm) = tokio::try_join!(go::ensure(context), npm::ensure(context))?;
         Ok(Self { modules: go.into_iter().chain([npm]).collect() })
+    }
+
+    /// Builds what only the tests need: servers to compare with and clients, for the long run also what takes long.
+    pub async fn of_tests(context: &Context, all: bool) -> Result<Self> {
+        let modules = go::ensure_all(context, of_tests(all)).await?;
+        let python = if all { Some(python::ensure(context).await?) } else { None };
+        Ok(Self { modules: modules.into_iter().chain(python).collect() })
+    }
+
+    /// The Python with the libraries of the tests; none in the short run.
+    pub fn python(&self) -> Option<PathBuf> {
+        self.modules.get(python::MODULE).map(|place| python::program(place))
     }
 
     /// Tools at given places, by module.
@@ -72,15 +85,33 @@ fn wanted(node: Option<Kubernetes>) -> impl Iterator<Item = &'static GoModule> {
         Needed::Always => true,
         Needed::ByNode => node.is_some(),
         Needed::By(minor) => node == Some(minor),
+        Needed::ByTests | Needed::ByLongTests => false,
     })
+}
+
+/// The Go modules that only the tests need.
+fn of_tests(all: bool) -> impl Iterator<Item = &'static GoModule> {
+    GO_MODULES.iter().filter(move |module| match module.needed {
+        Needed::ByTests => true,
+        Needed::ByLongTests => all,
+        Needed::Always | Needed::ByNode | Needed::By(_) => false,
+    })
+}
+
+/// The folder of a Go module's lock files.
+fn folder(module: &GoModule) -> PathBuf {
+    if module.is_own() { here().join("../clients").join(module.name) } else { locks(module.name) }
 }
 
 /// The folder with the lock files of a module.
 fn locks(module: &str) -> PathBuf {
+    here().join("tools").join(module)
+}
+
+/// The folder of this crate.
+fn here() -> PathBuf {
     // Set by cargo for `cargo lab`; the path of the build is right for a program that is started by hand.
-    let here =
-        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
-    here.join("tools").join(module)
+    env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
 /// Moves what was built to its place at once, so that no half-built module is ever found there.
