@@ -73,7 +73,8 @@ pub mod annotation {
     /// Tag of a Knative configuration.
     pub const TAG: &str = "restate.dev/tag";
     /// On a version: its id is being deregistered. Written before the call, so that a crash between the call and the
-    /// clearing of the id is not taken for a Restate that lost its metadata.
+    /// clearing of the id is not taken for a Restate that lost its metadata. It stays until the version is registered
+    /// anew.
     pub const DEREGISTERING: &str = "restate.dev/deregistering";
     /// On a version: Restate's words where it refused the version for good, as JSON.
     pub const REJECTED: &str = "restate.dev/registration-rejected";

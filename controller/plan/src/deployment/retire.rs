@@ -128,7 +128,8 @@ pub(super) fn deregister(
     }));
 }
 
-/// Clears the record of what has been deregistered.
+/// Clears the record of what has been deregistered. The intent stays: it tells what an older answer still lists from
+/// a registration that nobody recorded.
 pub(super) fn forget(draft: &mut Draft, version: &Version) {
-    draft.annotate(version, [(DEPLOYMENT_ID, None), (REGISTERED_AT, None), (DEREGISTERING, None)]);
+    draft.annotate(version, [(DEPLOYMENT_ID, None), (REGISTERED_AT, None)]);
 }

@@ -212,7 +212,7 @@ impl<'a> Survey<'a> {
 
     /// What becomes of a version that is not the wanted one.
     pub(super) fn fate(&self, version: &Version, delay: SignedDuration) -> Fate {
-        if version.deleting || version.is_retired() {
+        if version.deleting || self.is_history(version) {
             return Fate::Rests;
         }
         let id = self.id(version);
@@ -232,6 +232,13 @@ impl<'a> Survey<'a> {
         let stamp = version.stamp.filter(|stamp| relied_on(stamp.ours)).map(|stamp| stamp.at);
         let delay = if id.is_some() { delay } else { UNREGISTERED_DELAY };
         Fate::Drains { usage, drain: drain(usage, stamp, delay, self.now) }
+    }
+
+    /// Whether a version neither runs nor is registered. A registration that a crash kept from being recorded counts;
+    /// what an answer says that was asked before we took the registration away does not.
+    pub(super) fn is_history(&self, version: &Version) -> bool {
+        let taken_away = |id: DeploymentId| version.deregistering.as_ref() == Some(&id);
+        version.is_retired() && self.id(version).is_none_or(taken_away)
     }
 
     /// Whether we were about to deregister this id, and Restate does not know it any more.

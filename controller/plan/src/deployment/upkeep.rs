@@ -22,7 +22,7 @@ use crate::{Manager, ObjectRef, Step, Uid};
 pub(super) fn services(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) {
     for version in survey.versions.iter().filter(|version| !version.deleting) {
         let wanted = target.version == Some(version);
-        if !wanted && version.is_retired() {
+        if !wanted && survey.is_history(version) {
             continue;
         }
         let mut desired = service::version_service(spec, version);

@@ -138,7 +138,7 @@ fn a_superseded_version_goes_in_order_after_its_work_and_its_delay() {
         [
             "annotate deregistering",
             "deregister dp_3",
-            "annotate -deployment-id -deregistering -registered-at, scale 0"
+            "annotate -deployment-id -registered-at, scale 0"
         ]
     );
     assert_eq!(state(&world, 0), Some(VersionState::Retired));
