@@ -27,10 +27,6 @@ impl Samples {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.times.is_empty()
-    }
 }
 
 #[expect(

@@ -1,0 +1,116 @@
+//! A thousand watches: how a change spreads to all of them, what they cost, and what they ask of Restate.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use restate_tests::Result;
+use serde_json::Value;
+
+use super::{
+    NAMESPACE, OURS, Scene,
+    ask::JSON,
+    costs, crd,
+    figures::{milliseconds, table},
+    process, reading,
+    watchers::{Spread, Watchers},
+};
+
+/// Objects that change together.
+const BURSTS: [usize; 2] = [1, 100];
+/// How long questions to Restate are counted.
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Opens so many watches of each server, and lets objects change.
+pub(super) async fn measure(
+    scene: &Scene<'_>,
+    count: usize,
+    memory: &mut Vec<Vec<String>>,
+) -> Result<String> {
+    let head = [
+        "changes",
+        "server",
+        "half of the events ms",
+        "all events ms",
+        "CPU s, server",
+        "CPU s, kube-apiserver",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for contender in &scene.contenders {
+        let list = scene.asker.get(&format!("{}?limit=200", contender.path), JSON).await?.json()?;
+        let version = list["metadata"]["resourceVersion"].as_str().unwrap_or("1");
+        let path =
+            format!("{}?watch=true&allowWatchBookmarks=true&resourceVersion={version}", contender.path);
+        let mut watchers = Watchers::open(scene.lab, count, &path).await?;
+        let is_ours = contender.name == scene.contenders[0].name;
+        if is_ours {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            memory.push(costs(&format!("{count} watches"))?);
+        }
+        for burst in BURSTS {
+            watchers.forget();
+            let before = (process::cost(OURS)?.cpu, process::cost("kube-apiserver")?.cpu);
+            let (changed, spread) =
+                futures::join!(change(scene, contender.name, (burst, &list)), watchers.reached(burst));
+            changed?;
+            let (own, front) =
+                (process::cost(OURS)?.cpu - before.0, process::cost("kube-apiserver")?.cpu - before.1);
+            rows.push(row((burst, contender.name), spread?, is_ours.then_some(own), front));
+        }
+        if is_ours {
+            memory.push(costs(&format!("{count} watches, after the bursts"))?);
+            let asked = questions(scene).await;
+            println!("{count} watches: {asked} usage queries in a minute");
+        }
+    }
+    Ok(table(&rows))
+}
+
+fn row((burst, name): (usize, &str), spread: Spread, own: Option<f64>, front: f64) -> Vec<String> {
+    let Spread { half, all } = spread;
+    let own = own.map_or_else(|| "–".to_owned(), |own| format!("{own:.2}"));
+    vec![
+        burst.to_string(),
+        name.to_owned(),
+        milliseconds(half),
+        milliseconds(all),
+        own,
+        format!("{front:.2}"),
+    ]
+}
+
+async fn change(scene: &Scene<'_>, server: &str, (count, list): (usize, &Value)) -> Result {
+    match server {
+        "CRD" => {
+            let items = list["items"].as_array().context("no list")?;
+            stream::iter(items.iter().take(count))
+                .map(|item| touch(scene, item, count))
+                .buffer_unordered(count)
+                .try_collect()
+                .await
+        }
+        reading::LIMIT => {
+            let object = serde_json::to_string(&list["items"][0])?;
+            let line = Bytes::from(format!("{{\"type\":\"MODIFIED\",\"object\":{object}}}\n"));
+            (0..count).for_each(|_| scene.limit.send(&line));
+            Ok(())
+        }
+        _ => {
+            scene.admin.change(count);
+            Ok(())
+        }
+    }
+}
+
+async fn touch(scene: &Scene<'_>, item: &Value, round: usize) -> Result {
+    let name = item["metadata"]["name"].as_str().context("a name")?;
+    crd::touch(scene.asker, NAMESPACE, name, round).await
+}
+
+/// Questions for unfinished work in a minute, with all these watches open.
+async fn questions(scene: &Scene<'_>) -> usize {
+    let before = scene.admin.usage_questions();
+    tokio::time::sleep(MINUTE).await;
+    scene.admin.usage_questions() - before
+}
