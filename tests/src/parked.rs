@@ -1,0 +1,59 @@
+//! RestateDeployments that register nowhere and run nothing: versions to look at that cost no pod and no Restate.
+
+use serde_json::{Value, json};
+
+use crate::{Lab, Namespace, Result, lab::Image};
+
+/// An address that is for documentation only: nobody answers there.
+const NOWHERE: &str = "http://192.0.2.1:9070/";
+
+/// RestateDeployments of one namespace.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    lab: Lab,
+    namespace: String,
+}
+
+impl Parked {
+    /// In this namespace.
+    pub fn new(lab: &Lab, namespace: &Namespace) -> Self {
+        Self { lab: lab.clone(), namespace: namespace.name().to_owned() }
+    }
+
+    /// One of them; another revision is another version of it.
+    pub fn object(&self, name: &str, revision: u32) -> Result<Value> {
+        Ok(json!({
+            "apiVersion": "restate.dev/v1beta1",
+            "kind": "RestateDeployment",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {
+                "replicas": 0,
+                "selector": {"matchLabels": {"app": name}},
+                "restate": {"register": {"url": NOWHERE}},
+                "template": {
+                    "metadata": {"labels": {"app": name}, "annotations": {"revision": revision.to_string()}},
+                    "spec": {"containers": [{"name": "service", "image": self.lab.image(Image::Busybox)?}]},
+                },
+            },
+        }))
+    }
+
+    /// Makes it, or gives it another revision.
+    pub async fn apply(&self, name: &str, revision: u32) -> Result {
+        self.lab.kubectl()?.apply(&self.object(name, revision)?).await
+    }
+
+    /// Takes it away, without waiting.
+    pub async fn delete(&self, name: &str) -> Result {
+        let delete =
+            ["-n", &self.namespace, "delete", "restatedeployments.restate.dev", name, "--wait=false"];
+        self.lab.kubectl()?.run(delete).await.map(drop)
+    }
+
+    /// The names of its versions, as the aggregated API has them.
+    pub async fn versions(&self) -> Result<Vec<String>> {
+        let get = ["-n", &self.namespace, "get", "restatedeploymentversions", "-o", "name"];
+        let names = self.lab.kubectl()?.run(get).await?;
+        Ok(names.lines().filter_map(|line| line.split_once('/')).map(|(_, name)| name.to_owned()).collect())
+    }
+}
