@@ -2,6 +2,7 @@
 //! Tests of modules that begin with `alone_` do what no other test could bear; they run one by one, after the rest.
 
 mod admit_manifests;
+mod alone_api_replicas;
 mod alone_release;
 mod apiserver_discovery;
 mod apiserver_provision;
@@ -11,4 +12,5 @@ mod cluster_storage;
 mod controller_bad_input;
 mod controller_versions;
 mod fault_admin_api;
+mod fault_api_namespaces;
 mod fault_processes;

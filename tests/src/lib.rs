@@ -6,6 +6,7 @@
 //! that tests run side by side.
 
 pub mod beside;
+pub mod calls;
 pub mod fault_proxy;
 pub mod kubectl;
 pub mod lab;
@@ -20,6 +21,7 @@ pub mod wait;
 pub type Result<T = (), E = anyhow::Error> = std::result::Result<T, E>;
 
 pub use beside::Beside;
+pub use calls::Calls;
 pub use fault_proxy::{Fault, FaultProxy};
 pub use kubectl::Kubectl;
 pub use lab::Lab;
