@@ -1,6 +1,7 @@
 //! The loop of one endpoint: wait until somebody wants something and it is due, ask, publish.
 //!
-//! Invariant: one question at a time. The registry is asked before usage in the same round, so that a round that
+//! Invariants: one question at a time. No reading is kept that was asked for later than now: where the clock was set
+//! back, its moment would make it newer than what happened since. The registry is asked before usage in the same round, so that a round that
 //! names a version as idle started from knowing where its services were routed.
 
 use std::sync::Arc;
@@ -79,10 +80,19 @@ impl<S: Source> Task<S> {
             Demand::Registry => self.ask_registry().await,
             Demand::Usage => self.ask_both().await,
         };
+        self.forget_the_future();
         self.snapshot.failure = outcome.err().map(|error| failure(at, &error));
         if self.snapshot.failure.is_none() {
             self.schedule.recovered();
         }
+    }
+
+    /// A question that failed is what is left of a reading whose moment has not come yet.
+    fn forget_the_future(&mut self) {
+        let now = (self.source.clock())();
+        let Snapshot { registry, usage, failure: _ } = &mut self.snapshot;
+        registry.take_if(|reading| reading.is_newer_than(now));
+        usage.take_if(|reading| reading.is_newer_than(now));
     }
 
     async fn ask_both(&mut self) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! The loop, on a clock of its own: who asks how often, who is woken, who is told what.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -31,12 +32,13 @@ enum Broken {
 struct Scripted(Arc<Script>);
 
 thread_local! {
-    static START: (Instant, Timestamp) = (Instant::now(), Timestamp::UNIX_EPOCH);
+    static START: (Instant, Timestamp) = (Instant::now(), Timestamp::UNIX_EPOCH + Duration::from_hours(1));
+    static SET_BACK: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// Follows tokio's clock, which the tests move.
+/// Follows tokio's clock, which the tests move, unless they set it back.
 fn now() -> Timestamp {
-    START.with(|(instant, timestamp)| *timestamp + instant.elapsed())
+    START.with(|(instant, timestamp)| *timestamp + instant.elapsed() - SET_BACK.get())
 }
 
 impl Scripted {
@@ -186,6 +188,39 @@ async fn a_failure_leaves_the_reading_to_grow_old_and_tells_those_who_wait() {
     script.break_down(None);
     let mended = subscription.fresh_after(now(), Demand::Usage).await.unwrap();
     assert_eq!(mended.failure, None);
+}
+
+/// Otherwise an old answer would pass for one that was asked after whatever is recorded from now on.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_makes_no_old_answer_new() {
+    let (script, subscription) = start(5);
+    let held = subscription.demand(Demand::Usage);
+    sleep(Duration::from_secs(10)).await;
+    script.break_down(Some(Broken::All));
+    let before = now();
+    SET_BACK.set(Duration::from_mins(10));
+    sleep(Duration::from_mins(1)).await;
+    let snapshot = subscription.snapshot();
+    assert!(snapshot.registry.is_none() && snapshot.usage.is_none(), "{snapshot:?}");
+    script.break_down(None);
+    sleep(Duration::from_mins(1)).await;
+    let snapshot = subscription.snapshot();
+    let asked_at = snapshot.registry.as_ref().unwrap().asked_at;
+    assert!(asked_at < before && asked_at <= now(), "asked again, at the same pace as ever");
+    let answer = timeout(Duration::from_secs(10), subscription.fresh_after(now(), Demand::Usage)).await;
+    assert!(answer.unwrap().is_ok());
+    drop(held);
+}
+
+/// The clock is set back while an answer is under way: its moment is later than now.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_asked_for_in_the_future_is_none() {
+    let (_, subscription) = start(1_000);
+    subscription.poke(Demand::Registry);
+    sleep(Duration::from_millis(500)).await;
+    SET_BACK.set(Duration::from_mins(10));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(subscription.snapshot().registry, None);
 }
 
 #[tokio::test(start_paused = true)]

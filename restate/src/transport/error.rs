@@ -87,6 +87,8 @@ impl Refused {
     /// Whether the same request will be refused for ever.
     pub fn is_final(&self) -> bool {
         match self.code.as_deref() {
+            // As a 400 it means a reserved name; otherwise that metadata could not be stored, which may pass.
+            Some("META0005") => self.status == StatusCode::BAD_REQUEST,
             Some(code) => FINAL_CODES.contains(&code),
             None => matches!(self.status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY),
         }

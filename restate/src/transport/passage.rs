@@ -7,12 +7,15 @@
 use bytes::Bytes;
 use futures::Stream;
 use http::{HeaderMap, Method, Response};
-use reqwest::{Body, Client, redirect};
+use reqwest::{Client, redirect};
 use url::Url;
 
 use super::{CONNECT, Error, Options, tls};
 use crate::endpoint::Endpoint;
 use crate::endpoint::resolve::Guarded;
+
+/// The body of an answer, as it comes.
+pub use reqwest::Body as Carried;
 
 /// Carries requests. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -62,7 +65,7 @@ impl Passage {
         endpoint: &Endpoint,
         place: &Place,
         (head, body): (Head, Option<S>),
-    ) -> Result<Response<Body>, Error>
+    ) -> Result<Response<Carried>, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
@@ -74,7 +77,7 @@ impl Passage {
             None => request,
         };
         let request = match body {
-            Some(body) => request.body(Body::wrap_stream(body)),
+            Some(body) => request.body(Carried::wrap_stream(body)),
             None => request,
         };
         request.send().await.map(Response::from).map_err(Error::sending)

@@ -90,6 +90,8 @@ async fn the_request_carries_token_headers_and_the_path_below_the_endpoints() {
 #[rstest]
 #[case(500, r#"{"message":"[META0003] refused","restate_code":"META0003"}"#, Some("META0003"), false)]
 #[case(409, r#"{"message":"type","restate_code":"META0006"}"#, Some("META0006"), true)]
+#[case(400, r#"{"message":"reserved name","restate_code":"META0005"}"#, Some("META0005"), true)]
+#[case(500, r#"{"message":"storage","restate_code":"META0005"}"#, Some("META0005"), false)]
 #[case(500, r#"{"message":"perhaps","restate_code":"META0014"}"#, Some("META0014"), false)]
 #[case(409, r#"{"message":"no code","restate_code":null}"#, None, false)]
 #[case(400, "not JSON", None, true)]
