@@ -1,7 +1,7 @@
 //! A controller that does not look whether a version is in use before it removes it: the proof that the judge would
 //! find out.
 //!
-//! It is a program of its own, which no image and no chart contains (docs/testing.md). It runs as a process
+//! It is a program of its own, which no image and no chart contains (docs/decisions/chaos.md). It runs as a process
 //! of this machine in the place of the real one, which comes back in any case.
 
 use std::{
