@@ -20,7 +20,7 @@ use crate::endpoint::resolve::Guarded;
 use crate::endpoint::{Endpoint, Policy};
 
 pub use error::{Error, Refused};
-pub use passage::{Head, Passage, Place, pointed_to};
+pub use passage::{Carried, Head, Passage, Place, pointed_to};
 pub use tls::Error as TlsError;
 
 /// A host that drops packets must not eat a whole deadline: others behind the same name get their turn.

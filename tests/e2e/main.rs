@@ -3,6 +3,7 @@
 
 mod admit_manifests;
 mod alone_api_replicas;
+mod alone_api_rotation;
 mod alone_release;
 mod apiserver_discovery;
 mod apiserver_provision;
