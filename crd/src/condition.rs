@@ -33,6 +33,16 @@ pub enum ConditionType {
     NotYetActedOn,
     /// The volumes have the size and the classes that the spec wants.
     StorageAsWanted,
+    /// The image is not rolled out: a minor version would be skipped, or Restate would go down.
+    UpgradeHeld,
+    /// Several nodes and nowhere to put snapshots.
+    SnapshotsNotConfigured,
+    /// The memory that the configuration gives to the server exceeds the container's limit.
+    MemoryOvercommitted,
+    /// The controller may not reach the admin API, by the spec's own word.
+    AdminAccessClosed,
+    /// The cluster lives in the operator's own namespace.
+    SharesOperatorNamespace,
 }
 
 /// Whether a condition holds.
@@ -69,6 +79,8 @@ pub enum Reason {
     VolumesAsWanted,
 
     // It will pass
+    /// Not every node runs the last change yet.
+    RolloutUnfinished,
     /// Volumes are growing, or change their attributes.
     VolumesGrowing,
     /// Pods are not ready yet.
@@ -119,6 +131,18 @@ pub enum Reason {
     StorageClassFixed,
     /// The storage class of the volumes does not let them grow.
     ExpansionNotAllowed,
+    /// The image would skip a minor version.
+    VersionSkipped,
+    /// The image has a lower minor version than what runs.
+    VersionLowered,
+    /// There is nowhere to put snapshots.
+    NoSnapshotDestination,
+    /// The configuration wants more memory than the container may have.
+    MemoryExceedsLimit,
+    /// Network policies keep the controller out.
+    AccessClosed,
+    /// The namespace is the operator's own.
+    OperatorNamespace,
 }
 
 /// One condition as it is stored. Other writers' conditions pass through unchanged.
@@ -323,7 +347,8 @@ mod tests {
     fn the_names_are_the_words_that_tools_wait_for() {
         let names: Vec<&str> = ConditionType::iter().map(Into::into).collect();
         let expected = "Ready Progressing Available Registered Stalled Draining Provisioned NotYetActedOn \
-                        StorageAsWanted";
+                        StorageAsWanted UpgradeHeld SnapshotsNotConfigured MemoryOvercommitted AdminAccessClosed \
+                        SharesOperatorNamespace";
         assert_eq!(names.join(" "), expected);
     }
 

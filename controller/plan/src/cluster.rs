@@ -7,6 +7,7 @@
 
 mod config_map;
 mod disruption_budget;
+mod memory;
 mod metadata;
 mod namespace;
 mod pending;
@@ -25,7 +26,9 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod trusted_ca;
+mod upgrade;
 mod validate;
+mod warnings;
 
 pub use plan::{deletion, plan};
 pub use provisioning::{
@@ -36,6 +39,7 @@ pub use services::{ADMIN_PORT, INGRESS_PORT, NODE_PORT};
 pub use signing::provider_class_ref;
 pub use status::{deleting, invalid, status};
 pub use storage::{REPLACED, classes_to_ask};
+pub use upgrade::ALLOW_VERSION;
 pub use validate::{Invalid, Valid, validate};
 
 /// Name of the stateful set, the client service and the service account.

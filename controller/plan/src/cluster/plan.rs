@@ -62,7 +62,7 @@ fn object_steps(valid: &Valid, seen: &Seen) -> Vec<Step> {
     }
     steps.extend(provider_class_step(valid, children));
     steps.extend(storage::steps(valid, children));
-    let set = stateful_set::step(valid, operator, children.stateful_set.as_ref());
+    let set = stateful_set::step(valid, operator, children);
     // One thing at a time: a set that is about to change is not replaced yet.
     let replacement = if set.is_none() { storage::replacement(valid, children) } else { Vec::new() };
     steps.extend(set.into_iter().chain(replacement));

@@ -13,7 +13,8 @@ use kube_core::ObjectMeta;
 
 use super::settings::{self, Setting};
 use super::{
-    ADMIN_PORT, INGRESS_PORT, NAME, NODE_PORT, Operator, PEERS, Valid, config_map, metadata, trusted_ca,
+    ADMIN_PORT, INGRESS_PORT, NAME, NODE_PORT, Operator, PEERS, Valid, config_map, memory, metadata,
+    trusted_ca,
 };
 use crate::bookkeeping;
 
@@ -163,6 +164,7 @@ fn environment(valid: &Valid) -> Vec<EnvVar> {
     if must_not_provision_itself(valid) {
         variables.push(variable("RESTATE_AUTO_PROVISION", "false"));
     }
+    variables.extend(memory::variables(valid));
     let own = valid.compute.env.iter().flatten();
     variables.retain(|ours| !own.clone().any(|theirs| theirs.name == ours.name));
     variables.extend(own.cloned());

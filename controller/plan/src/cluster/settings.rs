@@ -15,6 +15,23 @@ pub(super) enum Setting<T> {
     Unreadable,
 }
 
+/// A setting that is text, by its path in the configuration and its variable.
+pub(super) fn text(config: &Table, env: &[EnvVar], path: &[&str], variable: &str) -> Setting<String> {
+    match from_env(env, variable) {
+        Setting::Set(text) => return Setting::Set(text.to_owned()),
+        Setting::Unreadable => return Setting::Unreadable,
+        Setting::Unset => {}
+    }
+    let Some((last, tables)) = path.split_last() else { return Setting::Unset };
+    let table = tables.iter().try_fold(config, |table, name| table.get(*name)?.as_table());
+    match table.and_then(|table| table.get(*last)) {
+        None => Setting::Unset,
+        Some(Value::String(text)) => Setting::Set(text.clone()),
+        Some(Value::Integer(number)) => Setting::Set(number.to_string()),
+        Some(_) => Setting::Unreadable,
+    }
+}
+
 /// The server's own `auto-provision`.
 pub(super) fn auto_provision(config: &Table, env: &[EnvVar]) -> Setting<bool> {
     match from_env(env, "RESTATE_AUTO_PROVISION") {
@@ -33,7 +50,9 @@ pub(super) fn has_replicated_metadata(config: &Table, env: &[EnvVar]) -> bool {
     let kind = match from_env(env, "RESTATE_METADATA_CLIENT__TYPE") {
         Setting::Set(text) => Some(text.to_owned()),
         Setting::Unreadable => return false,
-        Setting::Unset => config.get("metadata-client").and_then(|client| client.get("type")).and_then(text),
+        Setting::Unset => {
+            config.get("metadata-client").and_then(|client| client.get("type")).and_then(as_text)
+        }
     };
     kind.is_none_or(|kind| kind == "replicated")
 }
@@ -45,7 +64,7 @@ pub(super) fn has_admin_role(config: &Table, env: &[EnvVar]) -> bool {
     from_env(env, "RESTATE_ROLES") != Setting::Unset || roles.is_none_or(listed)
 }
 
-fn text(value: &Value) -> Option<String> {
+fn as_text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 

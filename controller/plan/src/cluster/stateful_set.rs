@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube_core::{ObjectMeta, ResourceExt};
 use restate_crd::cluster::{Compute, Security};
 
-use super::{NAME, Operator, PEERS, Valid, metadata, pod, storage};
+use super::{Children, NAME, Operator, PEERS, Valid, metadata, pod, storage, upgrade};
 use crate::{Manager, ObjectRef, Step, Uid, applied, bookkeeping};
 
 /// Annotation with the digest of those fields of the spec that make the pod template.
@@ -46,7 +46,8 @@ pub(super) fn stateful_set(valid: &Valid, operator: &Operator, found: Option<&St
 }
 
 /// What to do about the stateful set.
-pub(super) fn step(valid: &Valid, operator: &Operator, found: Option<&StatefulSet>) -> Option<Step> {
+pub(super) fn step(valid: &Valid, operator: &Operator, children: &Children) -> Option<Step> {
+    let found = children.stateful_set.as_ref();
     let apply = |set: StatefulSet| Step::Apply(Manager::Operator, Box::new(set.into()));
     let Some(existing) = found else {
         return Some(apply(storage::replaced(valid).unwrap_or_else(|| stateful_set(valid, operator, None))));
@@ -62,7 +63,9 @@ pub(super) fn step(valid: &Valid, operator: &Operator, found: Option<&StatefulSe
             let annotations = [(TEMPLATE_FIELDS.to_owned(), Some(fields))].into();
             Some(Step::Annotate { object, uid, annotations })
         }
-        Some(recorded) if *recorded != fields => Some(apply(stateful_set(valid, operator, found))),
+        Some(recorded) if *recorded != fields && upgrade::held(valid, children).is_none() => {
+            Some(apply(stateful_set(valid, operator, found)))
+        }
         Some(_) => {
             let replicas = replicas(valid, found);
             (observed_replicas(existing) != replicas).then_some(Step::Scale { object, uid, replicas })

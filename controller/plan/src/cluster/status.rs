@@ -8,7 +8,7 @@ use restate_crd::condition::{ConditionStatus, ConditionType, Conditions, Reason,
 
 use super::{
     Children, Invalid, Provisioning, Seen, Valid, metadata, pending, plan, provisioning, stateful_set,
-    storage,
+    storage, upgrade, warnings,
 };
 
 /// The status of a cluster whose spec cannot be acted on: what exists stays as it is.
@@ -77,6 +77,14 @@ impl Facts<'_> {
         for (kind, verdict) in said {
             conditions.set(kind, verdict.of_generation(self.valid.generation), now);
         }
+        for (kind, warning) in warnings::warnings(self.valid, self.seen) {
+            let Some((reason, message)) = warning else {
+                conditions.clear(kind);
+                continue;
+            };
+            let verdict = Verdict::new(ConditionStatus::True, reason, message);
+            conditions.set(kind, verdict.of_generation(self.valid.generation), now);
+        }
     }
 
     fn ready(&self) -> Verdict {
@@ -135,12 +143,15 @@ impl Facts<'_> {
     }
 
     fn stall(&self) -> Option<(Reason, String)> {
-        foreign_stateful_set(self.valid, &self.seen.children).then(|| {
+        if foreign_stateful_set(self.valid, &self.seen.children) {
             let name = &self.valid.name;
             let message =
                 format!("stateful set {name}/restate exists and belongs to somebody else; it is left alone");
-            (Reason::NameTaken, message)
-        })
+            return Some((Reason::NameTaken, message));
+        }
+        let held = upgrade::held(self.valid, &self.seen.children)?;
+        // A rollout that is on its way ends by itself.
+        (held.reason != Reason::RolloutUnfinished).then_some((held.reason, held.message))
     }
 
     fn stalled(&self) -> Verdict {

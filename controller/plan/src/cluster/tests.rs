@@ -12,6 +12,7 @@ use rstest::rstest;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+mod rules;
 mod storage;
 
 use super::*;
@@ -360,13 +361,34 @@ fn a_name_that_no_namespace_can_have_is_refused(#[case] name: &str, #[case] fiel
     "spec.compute.extraVolumes: volume \"storage\""
 )]
 #[case::mount(
-    json!({"compute": {"image": "x", "extraVolumeMounts": [{"name": "y", "mountPath": "/config/"}]}}),
+    json!({"compute": {"image": "x", "extraVolumeMounts": [{"name": "tmp", "mountPath": "/config/"}]}}),
     "spec.compute.extraVolumeMounts: mountPath \"/config/\""
 )]
 #[case::two_mounts(
     json!({"compute": {"image": "x", "extraVolumeMounts": [
-        {"name": "y", "mountPath": "/a"}, {"name": "z", "mountPath": "/a"}]}}),
+        {"name": "tmp", "mountPath": "/a"}, {"name": "tmp", "mountPath": "/a"}]}}),
     "spec.compute.extraVolumeMounts: mountPath \"/a\""
+)]
+#[case::missing_volume(
+    json!({"compute": {"image": "x", "extraVolumeMounts": [{"name": "y", "mountPath": "/a"}]}}),
+    "spec.compute.extraVolumeMounts: there is no volume \"y\""
+)]
+#[case::authority_mount(
+    json!({"compute": {"image": "x", "extraVolumeMounts": [{"name": "tmp", "mountPath": "/trusted-ca-0"}]},
+           "security": {"trustedCaCerts": [{"secretName": "a", "key": "b"}]}}),
+    "spec.compute.extraVolumeMounts: mountPath \"/trusted-ca-0\""
+)]
+#[case::sidecar(
+    json!({"compute": {"image": "x", "sidecars": [{"name": "restate"}]}}),
+    "spec.compute.sidecars: container \"restate\""
+)]
+#[case::two_sidecars(
+    json!({"compute": {"image": "x", "sidecars": [{"name": "a"}, {"name": "a"}]}}),
+    "spec.compute.sidecars: container \"a\""
+)]
+#[case::pull_policy(
+    json!({"compute": {"image": "x", "imagePullPolicy": "Sometimes"}}),
+    "spec.compute.imagePullPolicy: \"Sometimes\""
 )]
 #[case::signing_version(
     json!({"security": {"requestSigningPrivateKey": {"version": "v2"}}}),

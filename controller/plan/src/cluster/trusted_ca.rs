@@ -12,6 +12,8 @@ use super::pod;
 pub(super) const MOUNT_PATH: &str = "/combined-certs";
 /// Volume of the joined bundle.
 pub(super) const VOLUME: &str = "combined-ca-certs";
+/// The init container that joins the bundles.
+pub(super) const CONTAINER: &str = "combine-ca-certs";
 const BUNDLE: &str = "/combined-certs/ca-certificates.crt";
 const SYSTEM_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -70,7 +72,7 @@ pub(super) fn init_container(authorities: &[TrustedCaCert], image: &str) -> Cont
     });
     let script = format!("cat {SYSTEM_BUNDLE} {files} > {BUNDLE}");
     Container {
-        name: "combine-ca-certs".to_owned(),
+        name: CONTAINER.to_owned(),
         image: Some(image.to_owned()),
         command: Some(["sh", "-c", &script].map(str::to_owned).to_vec()),
         security_context: Some(pod::closed_container()),

@@ -86,6 +86,17 @@ pub enum Invalid {
     /// Something is mounted there.
     #[error("spec.compute.extraVolumeMounts: mountPath {0:?} is used already; choose another path")]
     MountTaken(String),
+    /// No such volume.
+    #[error("spec.compute.extraVolumeMounts: there is no volume {0:?}; add it to spec.compute.extraVolumes")]
+    NoSuchVolume(String),
+    /// A container of this name exists.
+    #[error(
+        "spec.compute.sidecars: container {0:?} is one of the pod's own or there twice; choose another name"
+    )]
+    ContainerTaken(String),
+    /// Not a pull policy.
+    #[error("spec.compute.imagePullPolicy: {0:?} is unknown; allowed are Always, IfNotPresent and Never")]
+    PullPolicy(String),
     /// Not a version of request signing.
     #[error("spec.security.requestSigningPrivateKey.version: {0:?} is unknown; allowed is \"v1\"")]
     SigningVersion(String),
@@ -127,6 +138,7 @@ pub fn validate(object: &RestateCluster) -> Result<Valid, Invalid> {
     };
     refuse_self_provisioning(&valid)?;
     refuse_collisions(&valid)?;
+    refuse_containers(&valid.compute)?;
     Ok(valid)
 }
 
@@ -198,7 +210,12 @@ fn refuse_collisions(valid: &Valid) -> Result<(), Invalid> {
     }
     let mut paths: Vec<&str> = OWN_VOLUMES.iter().map(|(_, path)| *path).collect();
     paths.extend([signing::MOUNT_PATH, trusted_ca::MOUNT_PATH]);
+    let sources: Vec<String> = sources.iter().map(|name| format!("/{name}")).collect();
+    paths.extend(sources.iter().map(String::as_str));
     for mount in valid.compute.extra_volume_mounts.iter().flatten() {
+        if !volumes.contains(&mount.name.as_str()) {
+            return Err(Invalid::NoSuchVolume(mount.name.clone()));
+        }
         let path = mount.mount_path.trim_end_matches('/');
         if paths.contains(&path) {
             return Err(Invalid::MountTaken(mount.mount_path.clone()));
@@ -206,6 +223,20 @@ fn refuse_collisions(valid: &Valid) -> Result<(), Invalid> {
         paths.push(path);
     }
     Ok(())
+}
+
+fn refuse_containers(compute: &Compute) -> Result<(), Invalid> {
+    let mut names = vec![super::NAME, trusted_ca::CONTAINER];
+    for sidecar in compute.sidecars.iter().flatten() {
+        if names.contains(&sidecar.name.as_str()) {
+            return Err(Invalid::ContainerTaken(sidecar.name.clone()));
+        }
+        names.push(&sidecar.name);
+    }
+    match compute.image_pull_policy.as_deref() {
+        None | Some("Always" | "IfNotPresent" | "Never") => Ok(()),
+        Some(other) => Err(Invalid::PullPolicy(other.to_owned())),
+    }
 }
 
 /// Whether a deleted cluster's volumes stay.

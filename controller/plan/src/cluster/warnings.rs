@@ -1,0 +1,52 @@
+//! What works and may not be what somebody wants: a condition each while it holds, none otherwise.
+
+use restate_crd::condition::{ConditionType, Reason};
+
+use super::{Seen, Valid, memory, settings, upgrade};
+
+/// Every warning that there is, with why it holds where it does.
+pub(super) fn warnings(valid: &Valid, seen: &Seen) -> [(ConditionType, Option<(Reason, String)>); 5] {
+    let held = upgrade::held(valid, &seen.children).map(|held| (held.reason, held.message));
+    [
+        (ConditionType::UpgradeHeld, held),
+        (ConditionType::SnapshotsNotConfigured, snapshots(valid)),
+        (
+            ConditionType::MemoryOvercommitted,
+            memory::excess(valid).map(|why| (Reason::MemoryExceedsLimit, why)),
+        ),
+        (ConditionType::AdminAccessClosed, admin_access(valid, seen)),
+        (ConditionType::SharesOperatorNamespace, namespace(valid, seen)),
+    ]
+}
+
+/// Without snapshots logs cannot be trimmed for nodes that come later, and those cannot catch up.
+fn snapshots(valid: &Valid) -> Option<(Reason, String)> {
+    let env = valid.compute.env.as_deref().unwrap_or_default();
+    let path = ["worker", "snapshots", "destination"];
+    let said = settings::text(&valid.settings, env, &path, "RESTATE_WORKER__SNAPSHOTS__DESTINATION");
+    (valid.replicas > 1 && said == settings::Setting::Unset).then(|| {
+        let message = format!(
+            "{} nodes and no worker.snapshots.destination in spec.config: a node that was away for long cannot catch up",
+            valid.replicas
+        );
+        (Reason::NoSnapshotDestination, message)
+    })
+}
+
+fn admin_access(valid: &Valid, seen: &Seen) -> Option<(Reason, String)> {
+    let policies = seen.operator.manages_policies && valid.security.disable_network_policies != Some(true);
+    let closed = valid.security.allow_operator_access_to_admin == Some(false);
+    (policies && closed).then(|| {
+        let message = "spec.security.allowOperatorAccessToAdmin is false: RestateDeployments cannot register with this \
+                       cluster, and nothing is shown of it";
+        (Reason::AccessClosed, message.to_owned())
+    })
+}
+
+fn namespace(valid: &Valid, seen: &Seen) -> Option<(Reason, String)> {
+    (valid.name == seen.operator.namespace).then(|| {
+        let message = "the cluster lives in the operator's own namespace: deleting the one would take the other along, \
+                       and its pods are not kept apart";
+        (Reason::OperatorNamespace, message.to_owned())
+    })
+}
