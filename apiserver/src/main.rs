@@ -1,10 +1,14 @@
 //! The aggregated API server of `control.restate.dev`: assembles, serves, stops. No logic.
 
 mod args;
+mod atlas;
 mod nodes;
+mod refusal;
 mod resources;
 mod restates;
 mod serving;
+mod targets;
+mod turnstile;
 mod world;
 
 use anyhow::Context as _;
@@ -12,18 +16,28 @@ use apiserver_machinery::api::Api;
 use apiserver_machinery::version::Clock;
 use clap::Parser;
 use restate_apiservice::{GROUP, RestateClusterMirror, RestateDeploymentMirror, VERSION};
+use restate_client::Transport;
+use restate_client::transport::{Options, Passage};
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, LogFormat};
+use atlas::Atlas;
 use resources::clusters::Clusters;
 use resources::deployments::{Deployments, VersionsOf};
+use resources::health::Health;
+use resources::invocation;
 use resources::invocations::Invocations;
 use resources::provision::{ProvisionOf, Provisioner, Provisions};
+use resources::proxy::Proxy;
+use resources::query::Queries;
+use resources::registered::RegisteredWith;
+use resources::services::Services;
 use resources::versions::Versions;
 use restates::Restates;
+use turnstile::Turnstiles;
 use world::World;
 
 #[tokio::main]
@@ -85,8 +99,19 @@ fn api(
     };
     let of = VersionsOf { world: world.clone(), restates: restates.clone(), versions: versions.clone() };
     let invocations = Invocations { world: world.clone(), restates: restates.clone() };
-    Api::builder(GROUP, VERSION)
-        .clock(&clock)
+    let transport = Transport::new(&Options::default())?;
+    let health = Health { world: world.clone(), transport: transport.clone() };
+    let registered = RegisteredWith { world: world.clone(), transport };
+    let proxy = Proxy::new(world.clone(), Passage::new(&Options::default())?);
+    let (atlas, turnstiles) = (Atlas::new(world.clone(), restates.clone()), Turnstiles::default());
+    let services = Services::new(atlas.clone(), &clock);
+    tokio::spawn(services.clone().follow());
+    let queries =
+        Queries { world: world.clone(), restates: restates.clone(), turnstiles: turnstiles.clone() };
+    invocation::Invocations::new(&atlas, &turnstiles)
+        .mounted(Api::builder(GROUP, VERSION).clock(&clock))
+        .readable(services)
+        .creatable(queries)
         .access(foundation.authorizer())
         .readable(versions)
         .computed(Deployments(world.clone()))
@@ -94,6 +119,9 @@ fn api(
         .readable_subresource::<RestateDeploymentMirror, _>("invocations", invocations)
         .computed(Clusters(world.clone()))
         .creatable_subresource::<RestateClusterMirror, _>("provision", ProvisionOf(provisioner.clone()))
+        .readable_subresource::<RestateClusterMirror, _>("health", health)
+        .readable_subresource::<RestateClusterMirror, _>("deployments", registered)
+        .connection::<RestateClusterMirror, _>("proxy", proxy)
         .creatable(Provisions(provisioner))
         .build()
         .map_err(|errors| anyhow::anyhow!("the API does not fit together: {errors:?}"))

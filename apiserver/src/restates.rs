@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Clone)]
 pub(crate) struct Restates {
     pollers: Pollers,
+    transport: Transport,
     policy: Policy,
     known: Arc<Mutex<HashMap<EndpointKey, Known>>>,
     bell: watch::Sender<u64>,
@@ -46,6 +47,7 @@ impl Restates {
         let transport = Transport::new(&Options { policy: policy.clone(), extra_ca: Vec::new() })?;
         Ok(Self {
             pollers: Pollers::new(&transport, Pace::default(), Arc::new(NoObserver)),
+            transport,
             policy,
             known: Arc::default(),
             bell: watch::Sender::new(0),
@@ -81,6 +83,31 @@ impl Restates {
             }
         };
         join_all(admins.iter().filter_map(|admin| self.subscription(admin)).map(ask)).await;
+    }
+
+    /// Waits until each of these has told recently what is registered, or for as long as is bearable.
+    pub(crate) async fn registered(&self, admins: &[Admin]) {
+        let moment = Timestamp::now() - RECENT;
+        let ask = |subscription: Subscription| async move {
+            let answer = subscription.fresh_after(moment, Demand::Registry);
+            let _ = tokio::time::timeout(PATIENCE, answer).await;
+        };
+        join_all(admins.iter().filter_map(|admin| self.subscription(admin)).map(ask)).await;
+    }
+
+    /// Goes on asking this one what is registered, for as long as the guard is kept.
+    pub(crate) fn hold_registered(&self, admin: &Admin) -> Option<Held> {
+        Some(self.subscription(admin)?.demand(Demand::Registry))
+    }
+
+    /// The admin API of this one, for a question of somebody's own.
+    pub(crate) fn client(&self, admin: &Admin) -> Result<restate_client::Admin, Status> {
+        let refused = |error: restate_client::endpoint::Error| {
+            tracing::warn!(restate = %admin.key, error = &error as &dyn std::error::Error, "an address is not used");
+            Status::unavailable(format!("the address of {} is not used: {error}", admin.key))
+        };
+        let endpoint = Endpoint::new(&admin.url, &self.policy).map_err(refused)?;
+        Ok(restate_client::Admin::new(&self.transport, &endpoint))
     }
 
     /// Goes on asking these, and no others, at the pollers' own pace.

@@ -1,15 +1,36 @@
 //! One file per virtual kind: the object and its table row.
 
+mod action;
 mod cluster;
 mod deployment;
+mod health;
+mod invocation;
 mod invocations;
 mod provision;
+mod query;
+mod registered;
+mod service;
 mod version;
 
+pub use action::{
+    ActionOutcome, AsksForAction, InvocationAction, RestateInvocationAction, RestateInvocationActionStatus,
+    RestateInvocationRestart, RestateInvocationRestartSpec, RestateInvocationResume,
+    RestateInvocationResumeSpec,
+};
 pub use cluster::RestateClusterMirror;
 pub use deployment::RestateDeploymentMirror;
+pub use health::{
+    ClusterConfiguration, Drift, HealthOfLog, HealthOfNode, HealthOfPartition, HealthOfRole,
+    RestateClusterHealth, RestateClusterHealthStatus,
+};
+pub use invocation::{
+    InvocationAttempts, InvocationCaller, InvocationState, RestateInvocation, RestateInvocationStatus,
+};
 pub use invocations::{HandlerInvocations, RestateDeploymentInvocations, RestateDeploymentInvocationsStatus};
 pub use provision::{RestateClusterProvision, RestateClusterProvisionSpec, RestateClusterProvisionStatus};
+pub use query::{RestateQuery, RestateQueryLimits, RestateQuerySpec, RestateQueryStatus};
+pub use registered::{RestateClusterDeployment, RestateClusterDeploymentStatus, VersionReference};
+pub use service::{RestateService, RestateServiceStatus, ServiceType};
 pub use version::{
     Counts, Replicas, RestateDeploymentVersion, RestateDeploymentVersionStatus, ServedService,
 };
@@ -22,9 +43,12 @@ const fn gvk(kind: &'static str) -> Gvk {
 }
 
 /// Everything that is served, in the order of the documentation.
-pub const DESCRIPTORS: [Descriptor; 4] = [
+pub const DESCRIPTORS: [Descriptor; 7] = [
     RestateDeploymentVersion::DESCRIPTOR,
     RestateDeploymentMirror::DESCRIPTOR,
     RestateClusterMirror::DESCRIPTOR,
     RestateClusterProvision::DESCRIPTOR,
+    RestateService::DESCRIPTOR,
+    RestateInvocation::DESCRIPTOR,
+    RestateQuery::DESCRIPTOR,
 ];

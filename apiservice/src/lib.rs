@@ -5,13 +5,21 @@
 
 pub mod kinds;
 pub mod manifest;
+pub mod proxy;
 pub mod roles;
 
 pub use kinds::{
-    Counts, HandlerInvocations, Replicas, RestateClusterMirror, RestateClusterProvision,
+    ActionOutcome, AsksForAction, ClusterConfiguration, Counts, Drift, HandlerInvocations, HealthOfLog,
+    HealthOfNode, HealthOfPartition, HealthOfRole, InvocationAction, InvocationAttempts, InvocationCaller,
+    InvocationState, Replicas, RestateClusterDeployment, RestateClusterDeploymentStatus,
+    RestateClusterHealth, RestateClusterHealthStatus, RestateClusterMirror, RestateClusterProvision,
     RestateClusterProvisionSpec, RestateClusterProvisionStatus, RestateDeploymentInvocations,
     RestateDeploymentInvocationsStatus, RestateDeploymentMirror, RestateDeploymentVersion,
-    RestateDeploymentVersionStatus, ServedService,
+    RestateDeploymentVersionStatus, RestateInvocation, RestateInvocationAction,
+    RestateInvocationActionStatus, RestateInvocationRestart, RestateInvocationRestartSpec,
+    RestateInvocationResume, RestateInvocationResumeSpec, RestateInvocationStatus, RestateQuery,
+    RestateQueryLimits, RestateQuerySpec, RestateQueryStatus, RestateService, RestateServiceStatus,
+    ServedService, ServiceType, VersionReference,
 };
 
 /// The API group.

@@ -6,6 +6,8 @@
 
 use apiserver_kind::Verb;
 
+use crate::proxy;
+
 /// A role of the chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Role {
@@ -20,23 +22,67 @@ pub struct Role {
 }
 
 /// All roles.
-pub const ROLES: [Role; 3] = [
+pub const ROLES: [Role; 8] = [
     Role {
         name: "view",
         aggregates_to: &["view", "edit", "admin"],
-        purpose: "See versions, and how many invocations keep them; no payloads",
+        purpose: "See versions, services, and how many invocations keep them; no payloads",
         entries: &[
             ("restatedeploymentversions", &[Verb::Get, Verb::List, Verb::Watch]),
             ("restatedeployments", &[Verb::Get]),
             ("restatedeployments/versions", &[Verb::Get]),
             ("restatedeployments/invocations", &[Verb::Get]),
+            ("restateservices", &[Verb::Get, Verb::List, Verb::Watch]),
         ],
+    },
+    Role {
+        name: "invocations",
+        aggregates_to: &["admin"],
+        purpose: "See the invocations of a namespace, and stop or resume what is its own; nothing is lost",
+        entries: &[
+            ("restateinvocations", &[Verb::Get, Verb::List]),
+            ("restateinvocations/cancel", &[Verb::Create]),
+            ("restateinvocations/pause", &[Verb::Create]),
+            ("restateinvocations/resume", &[Verb::Create]),
+        ],
+    },
+    Role {
+        name: "invocations-force",
+        aggregates_to: &[],
+        purpose: "End invocations without undoing anything, forget them, and begin them anew",
+        entries: &[
+            ("restateinvocations/kill", &[Verb::Create]),
+            ("restateinvocations/purge", &[Verb::Create]),
+            ("restateinvocations/restart", &[Verb::Create]),
+        ],
+    },
+    Role {
+        name: "query",
+        aggregates_to: &[],
+        purpose: "Ask a whole Restate any read-only question, payloads of all namespaces included",
+        entries: &[("restatequeries", &[Verb::Create])],
     },
     Role {
         name: "cluster-view",
         aggregates_to: &[],
         purpose: "See what is known of whole clusters",
-        entries: &[("restateclusters", &[Verb::Get])],
+        entries: &[
+            ("restateclusters", &[Verb::Get]),
+            ("restateclusters/health", &[Verb::Get]),
+            ("restateclusters/deployments", &[Verb::Get]),
+        ],
+    },
+    Role {
+        name: "proxy-view",
+        aggregates_to: &[],
+        purpose: "Read through the admin API and Restate's own web UI, payloads of all namespaces included",
+        entries: proxy::READING,
+    },
+    Role {
+        name: "proxy-edit",
+        aggregates_to: &[],
+        purpose: "Whatever else the admin API can do; with proxy-view this is all of it",
+        entries: proxy::ACTING,
     },
     Role {
         name: "provision",
@@ -59,7 +105,8 @@ mod tests {
     #[test]
     fn every_right_stands_in_exactly_one_role() {
         let mut given: BTreeMap<(String, Verb), usize> = BTreeMap::new();
-        for (resource, verbs) in ROLES.iter().flat_map(|role| role.entries) {
+        let entries = ROLES.iter().flat_map(|role| role.entries);
+        for (resource, verbs) in entries.filter(|(resource, _)| !proxy::is_area(resource)) {
             for verb in *verbs {
                 *given.entry(((*resource).to_owned(), *verb)).or_default() += 1;
             }
@@ -73,14 +120,28 @@ mod tests {
         assert_eq!(given, served);
     }
 
-    /// architecture §1 "Rights": provisioning is never gained by aggregation.
+    /// What acts by aggregation acts in one namespace, can be taken back or undoes what it must, and is `admin`'s.
     #[test]
-    fn nothing_that_acts_is_aggregated() {
+    fn only_admin_acts_by_aggregation_and_never_for_good() {
+        let gentle = ["restateinvocations/cancel", "restateinvocations/pause", "restateinvocations/resume"];
+        let reads = |verb: &Verb| matches!(verb, Verb::Get | Verb::List | Verb::Watch);
         for role in ROLES.iter().filter(|role| !role.aggregates_to.is_empty()) {
-            let acts = |verbs: &[Verb]| {
-                verbs.iter().any(|verb| !matches!(verb, Verb::Get | Verb::List | Verb::Watch))
-            };
-            assert!(!role.entries.iter().any(|(_, verbs)| acts(verbs)), "{}", role.name);
+            for (resource, verbs) in role.entries.iter().filter(|(_, verbs)| !verbs.iter().all(reads)) {
+                assert!(gentle.contains(resource), "{resource} {verbs:?}");
+                assert_eq!(role.aggregates_to, ["admin"], "{resource}");
+            }
+        }
+    }
+
+    /// RoleBindings give nothing of what belongs to the cluster, so it stands in roles of its own.
+    #[test]
+    fn what_is_cluster_scoped_is_aggregated_nowhere() {
+        let is_cluster_scoped = |resource: &str| {
+            let plural = resource.split('/').next().unwrap_or_default();
+            DESCRIPTORS.iter().any(|descriptor| descriptor.plural == plural && !descriptor.is_namespaced())
+        };
+        for role in ROLES.iter().filter(|role| !role.aggregates_to.is_empty()) {
+            assert!(!role.entries.iter().any(|(resource, _)| is_cluster_scoped(resource)), "{}", role.name);
         }
     }
 }

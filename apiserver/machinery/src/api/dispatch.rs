@@ -15,6 +15,7 @@ use super::{
     respond,
 };
 use crate::{
+    audit::Note,
     authz::Authorizer,
     negotiate::{self, DiscoveryForm},
     query::Query,
@@ -115,6 +116,7 @@ impl Assembled {
             user: extensions.get::<User>().cloned().unwrap_or_else(User::anonymous),
             warnings: extensions.get::<Warnings>().cloned().unwrap_or_default(),
             access: self.access.clone().or_else(|| extensions.get::<Authorizer>().cloned().map(asked)),
+            note: extensions.get::<Note>().cloned(),
         }
     }
 

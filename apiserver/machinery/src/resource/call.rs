@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::{
+    audit::Note,
     authz::{Attributes, Authorizer, forbidden},
     request_info::RequestInfo,
     serve::warnings::Warnings,
@@ -22,6 +23,7 @@ pub struct Call {
     /// Warnings for the caller.
     pub warnings: Warnings,
     pub(crate) access: Option<Arc<dyn SubAccess>>,
+    pub(crate) note: Option<Note>,
 }
 
 impl Call {
@@ -43,6 +45,13 @@ impl Call {
     /// 404 for the object of the call.
     pub fn not_found(&self) -> Status {
         Status::not_found(Named::from(&self.info))
+    }
+
+    /// Adds a fact to the request's line in the audit log: never a value that the caller sent (C12).
+    pub fn annotate(&self, key: impl Into<String>, value: impl Into<String>) {
+        if let Some(note) = &self.note {
+            note.annotate(key, value);
+        }
     }
 
     /// Whether the caller may also do this: a second check, beyond the one that the request passed (Z8, Z12).

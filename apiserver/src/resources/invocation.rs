@@ -1,0 +1,112 @@
+//! `restateinvocations` and what can be done to one of them. Computed at each request, never kept: this is Restate's
+//! busiest table.
+//!
+//! Invariant: a request reaches only invocations of what the namespace's own RestateDeployments serve (Z12). That
+//! holds for looking and for acting alike: an action finds its invocation first.
+
+mod action;
+mod list;
+mod object;
+mod obstacle;
+mod selection;
+
+use std::sync::Arc;
+
+use apiserver_machinery::api::Builder;
+use apiserver_machinery::resource::Call;
+use apiserver_machinery::status::Status;
+use restate_apiservice::{
+    InvocationAction, RestateInvocation, RestateInvocationAction, RestateInvocationRestart,
+    RestateInvocationResume,
+};
+use restate_model::{Invocation, InvocationId};
+
+use crate::atlas::{Atlas, Map, Owner, Territory};
+use crate::refusal::unanswered;
+use crate::turnstile::Turnstiles;
+
+use action::Act;
+
+/// Finds invocations. Clones share what they know.
+#[derive(Clone)]
+pub(crate) struct Invocations {
+    atlas: Atlas,
+    turnstiles: Turnstiles,
+}
+
+/// An invocation, and where it was found.
+struct Found {
+    map: Arc<Map>,
+    territory: usize,
+    invocation: Invocation,
+}
+
+impl Invocations {
+    pub(crate) fn new(atlas: &Atlas, turnstiles: &Turnstiles) -> Self {
+        Self { atlas: atlas.clone(), turnstiles: turnstiles.clone() }
+    }
+
+    /// Adds the kind with its actions to the API.
+    pub(crate) fn mounted(self, api: Builder) -> Builder {
+        let plain = |action| Act::<RestateInvocationAction>::new(&self, action);
+        let resume = Act::<RestateInvocationResume>::new(&self, InvocationAction::Resume);
+        let restart = Act::<RestateInvocationRestart>::new(&self, InvocationAction::Restart);
+        api.creatable_subresource::<RestateInvocation, _>("cancel", plain(InvocationAction::Cancel))
+            .creatable_subresource::<RestateInvocation, _>("kill", plain(InvocationAction::Kill))
+            .creatable_subresource::<RestateInvocation, _>("purge", plain(InvocationAction::Purge))
+            .creatable_subresource::<RestateInvocation, _>("pause", plain(InvocationAction::Pause))
+            .creatable_subresource::<RestateInvocation, _>("resume", resume)
+            .creatable_subresource::<RestateInvocation, _>("restart", restart)
+            .computed(self)
+    }
+
+    /// The invocation that the call names; none where no Restate of the namespace has it.
+    async fn find(&self, call: &Call) -> Result<Option<Found>, Status> {
+        let (namespace, id) = (call.namespace(), InvocationId::from(call.name()));
+        let map = self.atlas.asked(namespace).await?;
+        let mut failure = None;
+        for (at, territory) in map.territories.iter().enumerate() {
+            if namespace.is_some_and(|name| !territory.namespaces.contains(name)) {
+                continue;
+            }
+            match self.find_in(territory, namespace, &id).await {
+                Ok(Some(invocation)) => {
+                    return Ok(Some(Found { map: Arc::clone(&map), territory: at, invocation }));
+                }
+                Ok(None) => {}
+                Err(status) => failure = Some(status),
+            }
+        }
+        // Where one of them could not tell, it is not known to be absent.
+        failure.map_or(Ok(None), Err)
+    }
+
+    async fn find_in(
+        &self,
+        territory: &Territory,
+        namespace: Option<&str>,
+        id: &InvocationId,
+    ) -> Result<Option<Invocation>, Status> {
+        if territory.observed_at().is_none() {
+            return Err(self.atlas.restates.no_answer(&territory.admin));
+        }
+        let scope = territory.scope(|owner| is_within(owner, namespace));
+        let client = self.atlas.restates.client(&territory.admin)?;
+        let _turn = self.turnstiles.turn(&territory.admin.key).await?;
+        client.invocation(&scope, id).await.map_err(|error| unanswered(&territory.admin.key, &error))
+    }
+}
+
+impl Found {
+    fn territory(&self) -> &Territory {
+        &self.map.territories[self.territory]
+    }
+
+    fn owner(&self) -> Option<&Owner> {
+        self.territory().owner(&self.invocation)
+    }
+}
+
+fn is_within(owner: &Owner, namespace: Option<&str>) -> bool {
+    namespace.is_none_or(|namespace| owner.namespace == namespace)
+}

@@ -1,0 +1,163 @@
+//! `restateservices`: every service that Restate routes to a version of somebody's RestateDeployment, from a store
+//! that is filled when somebody looks.
+//!
+//! Invariant: a Restate that does not answer hides nothing that it has told: its services are shown as last known.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apiserver_machinery::resource::{Readable, Wanted};
+use apiserver_machinery::status::Status;
+use apiserver_machinery::store::Store;
+use apiserver_machinery::version::Clock;
+use restate_apiservice::RestateService;
+use restate_client::poller::Held;
+use restate_model::EndpointKey;
+use tokio::sync::Mutex;
+
+use super::service::{nobody_told, object};
+use crate::atlas::{Atlas, Map};
+
+/// Changes that come together are published together.
+const SETTLE: Duration = Duration::from_millis(100);
+/// How soon a new watch is noticed.
+const LOOK_FOR_WATCHERS: Duration = Duration::from_secs(1);
+
+/// All services.
+#[derive(Clone)]
+pub(crate) struct Services {
+    atlas: Atlas,
+    store: Store<RestateService>,
+    /// The map that was published last.
+    published: Arc<Mutex<Option<Arc<Map>>>>,
+}
+
+impl Services {
+    pub(crate) fn new(atlas: Atlas, clock: &Arc<Clock>) -> Self {
+        Self { atlas, store: Store::new(clock), published: Arc::default() }
+    }
+
+    /// Publishes as things change, for as long as anybody watches. Runs for ever.
+    pub(crate) async fn follow(self) {
+        let mut stored = self.atlas.world.changes();
+        let mut answered = self.atlas.restates.changes();
+        let mut held = HashMap::new();
+        loop {
+            let is_watched = self.store.watchers() > 0;
+            self.keep_asking(&mut held, is_watched);
+            if is_watched && self.publish_known().await.is_err() {
+                tracing::warn!("watches stay behind until services can be published again");
+            }
+            tokio::time::sleep(SETTLE).await;
+            tokio::select! {
+                _ = stored.changed() => {}
+                _ = answered.changed() => {}
+                () = tokio::time::sleep(LOOK_FOR_WATCHERS) => {}
+            }
+        }
+    }
+
+    /// Asks every Restate that is named for as long as anybody watches, and no other.
+    fn keep_asking(&self, held: &mut HashMap<EndpointKey, Held>, is_watched: bool) {
+        let admins = if is_watched { self.atlas.admins(None) } else { Vec::new() };
+        held.retain(|key, _| admins.iter().any(|admin| admin.key == *key));
+        for admin in admins {
+            if !held.contains_key(&admin.key)
+                && let Some(hold) = self.atlas.restates.hold_registered(&admin)
+            {
+                held.insert(admin.key, hold);
+            }
+        }
+    }
+
+    async fn publish_known(&self) -> Result<(), Status> {
+        let map = self.atlas.known().await?;
+        self.publish(map).await
+    }
+
+    /// Readers that come together share one publication.
+    async fn publish(&self, map: Arc<Map>) -> Result<(), Status> {
+        let mut published = self.published.lock().await;
+        self.store.set_warning(warning(&map));
+        if published.as_ref().is_some_and(|last| Arc::ptr_eq(last, &map)) {
+            return Ok(());
+        }
+        let own = self.store.clone();
+        let new = Arc::clone(&map);
+        let encoded = tokio::task::spawn_blocking(move || own.publish(objects(&new))).await;
+        match encoded {
+            Ok(Ok(())) => {
+                *published = Some(map);
+                Ok(())
+            }
+            Ok(Err(error)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "services could not be encoded");
+                Err(Status::internal("services could not be encoded"))
+            }
+            Err(_) => Err(Status::internal("services could not be computed")),
+        }
+    }
+}
+
+fn objects(map: &Map) -> Vec<RestateService> {
+    let of = |territory| services_of(territory).collect::<Vec<_>>();
+    map.territories.iter().flat_map(of).collect()
+}
+
+fn services_of(territory: &crate::atlas::Territory) -> impl Iterator<Item = RestateService> {
+    territory.services().map(|(service, owner)| object(territory, service, owner))
+}
+
+/// What every reader may be told: how many did not answer. Which ones is not for everybody.
+fn warning(map: &Map) -> Option<String> {
+    let silent = map.territories.iter().filter(|territory| territory.is_silent()).count();
+    let all = map.territories.len();
+    let words = "did not answer; their services are shown as last known";
+    (silent > 0).then(|| format!("{silent} of {all} Restates {words}"))
+}
+
+impl Readable for Services {
+    type Object = RestateService;
+
+    fn store(&self) -> &Store<Self::Object> {
+        &self.store
+    }
+
+    async fn fresh(&self, wanted: &Wanted) -> Result<(), Status> {
+        let namespace = wanted.namespace.as_deref();
+        let map = self.atlas.asked(namespace).await?;
+        let concerned = map.of(namespace).count();
+        let untold = map.of(namespace).filter(|territory| territory.observed_at().is_none()).count();
+        if untold > 0 && untold == concerned {
+            return Err(nobody_told(untold));
+        }
+        self.publish(map).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::atlas::Territory;
+    use crate::atlas::tests::territory;
+
+    #[test]
+    fn z12_services_of_nobody_are_shown_to_nobody() {
+        let map = Map { territories: vec![territory()] };
+        let found: Vec<_> = objects(&map)
+            .into_iter()
+            .map(|object| (object.metadata.namespace.unwrap_or_default(), object.status.service))
+            .collect();
+        let expected = [("shop", "Greeter"), ("bank", "Ledger"), ("shop", "Old")];
+        assert_eq!(found, expected.map(|(namespace, service)| (namespace.to_owned(), service.to_owned())));
+    }
+
+    #[test]
+    fn r11_silence_is_counted_and_nobody_is_named() {
+        let silent = Territory::new(territory().admin, Arc::default());
+        assert_eq!(warning(&Map { territories: vec![territory()] }), None);
+        let words = warning(&Map { territories: vec![territory(), silent] }).unwrap();
+        assert!(words.starts_with("1 of 2") && !words.contains("prod"), "{words}");
+    }
+}
