@@ -6,8 +6,9 @@ use restate_tests::{Kubectl, Lab, Manifest, Namespace, Result, kubectl::Answer};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+/// Some of what is published may be there already: the demo.
 async fn ask(kubectl: &Kubectl, manifest: &Manifest) -> Result<Answer> {
-    let arguments = ["create", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-"];
+    let arguments = ["apply", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-"];
     kubectl.ask(arguments, Some(&manifest.object)).await.with_context(|| manifest.file.clone())
 }
 
