@@ -30,7 +30,7 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::Limited;
 use restate_apiservice::proxy::PROXY;
 use restate_client::Endpoint;
-use restate_client::transport::{self, Head, Passage, pointed_to};
+use restate_client::transport::{self, Carried, Head, Passage, pointed_to};
 
 use crate::targets::Targets;
 use path::SubPath;
@@ -86,7 +86,7 @@ impl<T: Targets> Proxy<T> {
         call: &Call,
         (endpoint, mut path): (&Endpoint, SubPath),
         errand: Errand,
-    ) -> Result<http::Response<reqwest::Body>, Status> {
+    ) -> Result<http::Response<Carried>, Status> {
         let Errand { head, mut body, is_upgrade } = errand;
         for _ in 0..=REDIRECTS {
             admit(call, &path, is_upgrade).await?;
@@ -94,9 +94,9 @@ impl<T: Targets> Proxy<T> {
             let answer = self.ask(endpoint, &path, (head.clone(), body.take())).await?;
             let Some(location) = redirected(&answer) else { return Ok(answer) };
             let next = pointed_to(endpoint, path.place(), &location).filter(|_| again);
-            path = next
-                .and_then(|(raw, query)| SubPath::parse(&raw, query.as_deref()).ok())
-                .ok_or_else(|| Status::unavailable("Restate points to another place, which is not followed"))?;
+            path = next.and_then(|(raw, query)| SubPath::parse(&raw, query.as_deref()).ok()).ok_or_else(
+                || Status::unavailable("Restate points to another place, which is not followed"),
+            )?;
         }
         Err(Status::unavailable("Restate points from one place to the next"))
     }
@@ -106,7 +106,7 @@ impl<T: Targets> Proxy<T> {
         endpoint: &Endpoint,
         path: &SubPath,
         (head, body): (Head, Option<Content>),
-    ) -> Result<http::Response<reqwest::Body>, Status> {
+    ) -> Result<http::Response<Carried>, Status> {
         let overrun = body.as_ref().map(|content| Arc::clone(&content.overrun)).unwrap_or_default();
         let carried = self.passage.carry(endpoint, path.place(), (head, body.map(Content::stream)));
         match tokio::time::timeout(FIRST_BYTE, carried).await {
@@ -186,13 +186,13 @@ fn is_over_the_limit(error: &axum::Error) -> bool {
     false
 }
 
-fn redirected(answer: &http::Response<reqwest::Body>) -> Option<String> {
+fn redirected(answer: &http::Response<Carried>) -> Option<String> {
     let location = answer.headers().get(LOCATION).filter(|_| answer.status().is_redirection())?;
     Some(String::from_utf8_lossy(location.as_bytes()).into_owned())
 }
 
 /// The answer as the caller gets it, its body as it comes.
-fn given(mut answer: http::Response<reqwest::Body>, wish: Option<Wish>) -> Result<Response, Status> {
+fn given(mut answer: http::Response<Carried>, wish: Option<Wish>) -> Result<Response, Status> {
     let status = answer.status();
     let mut protocol = None;
     if status == StatusCode::SWITCHING_PROTOCOLS {

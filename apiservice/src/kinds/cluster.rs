@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::RestateClusterProvision;
+use super::{RestateClusterDeployment, RestateClusterHealth, RestateClusterProvision};
 
 /// The parent of what can be asked of one RestateCluster. To look at it or change it, use the stored kind in
 /// restate.dev.
@@ -43,11 +43,31 @@ impl Resource for RestateClusterMirror {
         scope: Scope::Cluster,
         verbs: &[Verb::Get],
         selectable_fields: &[],
-        subresources: &[Subresource {
-            name: "provision",
-            gvk: RestateClusterProvision::GVK,
-            verbs: &[Verb::Create],
-            answer: Answer::Object,
-        }],
+        subresources: &[
+            Subresource {
+                name: "provision",
+                gvk: RestateClusterProvision::GVK,
+                verbs: &[Verb::Create],
+                answer: Answer::Object,
+            },
+            Subresource {
+                name: "health",
+                gvk: RestateClusterHealth::GVK,
+                verbs: &[Verb::Get],
+                answer: Answer::Object,
+            },
+            Subresource {
+                name: "deployments",
+                gvk: RestateClusterDeployment::GVK,
+                verbs: &[Verb::Get],
+                answer: Answer::List,
+            },
+            Subresource {
+                name: crate::proxy::PROXY,
+                gvk: Self::GVK,
+                verbs: &[Verb::Create, Verb::Delete, Verb::Get, Verb::Patch, Verb::Update],
+                answer: Answer::Stream,
+            },
+        ],
     };
 }

@@ -159,7 +159,10 @@ mod tests {
     fn a_page_is_put_into_a_sandbox(#[case] kind: &'static str, #[case] boxed: bool) {
         let given = answered(&map(&[("content-type", kind)]), None);
         assert_eq!(given.get(CONTENT_SECURITY_POLICY).is_some(), boxed);
-        assert!(answered(&HeaderMap::new(), None).contains_key(CONTENT_SECURITY_POLICY), "what it is nobody said");
+        assert!(
+            answered(&HeaderMap::new(), None).contains_key(CONTENT_SECURITY_POLICY),
+            "what it is nobody said"
+        );
     }
 
     #[test]
@@ -169,7 +172,10 @@ mod tests {
         let protocol = HeaderValue::from_static("websocket");
         let sent = asked(&headers, Some(&protocol));
         assert_eq!(sent[SEC_WEBSOCKET_PROTOCOL], "chat, v2");
-        assert_eq!((sent[UPGRADE].as_bytes(), sent[CONNECTION].as_bytes()), (&b"websocket"[..], &b"upgrade"[..]));
+        assert_eq!(
+            (sent[UPGRADE].as_bytes(), sent[CONNECTION].as_bytes()),
+            (&b"websocket"[..], &b"upgrade"[..])
+        );
         let alone = map(&[("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io.aHVzaA")]);
         assert!(!asked(&alone, Some(&protocol)).contains_key(SEC_WEBSOCKET_PROTOCOL));
         assert!(asked(&headers, None).is_empty(), "without an upgrade none of it means anything");

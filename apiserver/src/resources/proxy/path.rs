@@ -5,8 +5,8 @@
 
 use http::Uri;
 use percent_encoding::percent_decode_str;
-use restate_client::transport::Place;
 use restate_apiservice::proxy::area;
+use restate_client::transport::Place;
 
 /// Restate's paths are short; the authorizer's questions stay small.
 const LONGEST: usize = 4096;

@@ -17,8 +17,8 @@ use http::header::{CONNECTION, UPGRADE};
 use hyper_util::rt::TokioIo;
 use restate_apiservice::{GROUP, VERSION};
 use restate_client::Policy;
-use restate_client::transport::Options;
 use restate_client::endpoint;
+use restate_client::transport::Options;
 use rstest::rstest;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -76,7 +76,8 @@ async fn serve(router: Router) -> SocketAddr {
 
 /// Says what it was asked; some paths do something else.
 async fn restate(mut request: Asked) -> Response {
-    let to = |location: &'static str| (StatusCode::PERMANENT_REDIRECT, [(LOCATION, location)]).into_response();
+    let to =
+        |location: &'static str| (StatusCode::PERMANENT_REDIRECT, [(LOCATION, location)]).into_response();
     match request.uri().path() {
         "/" => to("/ui/"),
         "/away" => to("http://169.254.169.254/latest"),
@@ -93,7 +94,8 @@ async fn restate(mut request: Asked) -> Response {
                 let (mut from, mut to) = tokio::io::split(TokioIo::new(upgraded.await.unwrap()));
                 tokio::io::copy(&mut from, &mut to).await
             });
-            (StatusCode::SWITCHING_PROTOCOLS, [(UPGRADE, "websocket"), (CONNECTION, "upgrade")]).into_response()
+            (StatusCode::SWITCHING_PROTOCOLS, [(UPGRADE, "websocket"), (CONNECTION, "upgrade")])
+                .into_response()
         }
         _ => said(request).await,
     }
@@ -205,7 +207,8 @@ async fn z8_what_is_refused_below_never_arrives() {
 #[tokio::test]
 async fn a13_restate_learns_nothing_about_the_caller() {
     let rig = Rig::new(&[]).await;
-    let names = ["authorization", "cookie", "x-remote-user", "x-forwarded-for", "impersonate-user", "x-other"];
+    let names =
+        ["authorization", "cookie", "x-remote-user", "x-forwarded-for", "impersonate-user", "x-other"];
     let mut request = reqwest::Client::new().post(rig.url("/query")).header("accept", "application/json");
     for name in names {
         request = request.header(name, "me");

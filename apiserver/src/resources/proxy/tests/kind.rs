@@ -1,6 +1,8 @@
 //! A kind with nothing but a proxy.
 
-use apiserver_machinery::kind::{Answer, Column, Descriptor, Gvk, Kind, Resource, Row, Scope, Subresource, Verb};
+use apiserver_machinery::kind::{
+    Answer, Column, Descriptor, Gvk, Kind, Resource, Row, Scope, Subresource, Verb,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use restate_apiservice::{GROUP, VERSION};
 use schemars::JsonSchema;
