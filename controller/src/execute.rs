@@ -7,6 +7,7 @@
 mod apply;
 mod attempts;
 mod claim;
+mod configure;
 mod create;
 mod delete;
 mod deregister;
@@ -15,6 +16,7 @@ mod note;
 mod patch;
 mod provision;
 mod register;
+mod take_over;
 #[cfg(test)]
 mod tests;
 
@@ -107,6 +109,7 @@ impl Executor {
             Step::Create(object) => self.create(object).await,
             Step::Annotate { object, uid, annotations } => self.annotate(object, uid, annotations).await,
             Step::Patch(patch) => self.patch(patch).await,
+            Step::TakeOver { object, uid } => self.take_over(object, uid).await,
             Step::Owners { object, uid, owners } => self.own(object, uid, owners).await,
             Step::Scale { object, uid, replicas } => self.scale(object, uid, *replicas).await,
             Step::Delete { object, uid, propagation } => self.delete(object, uid, *propagation).await,
@@ -114,6 +117,7 @@ impl Executor {
             Step::Deregister(deregistration) => self.deregister(deregistration).await,
             Step::Claim(claim) => self.claim(claim).await,
             Step::Provision(provision) => self.provision(provision).await,
+            Step::Configure(configure) => self.configure(configure).await,
             Step::Note(note) => {
                 self.notices.tell(note, subject).await;
                 Ok(())
@@ -183,10 +187,12 @@ fn deadline(step: &Step) -> Duration {
         | Step::Annotate { .. }
         | Step::Patch(_)
         | Step::Owners { .. }
+        | Step::TakeOver { .. }
         | Step::Scale { .. }
         | Step::Delete { .. }
         | Step::Register(_)
         | Step::Claim(_)
+        | Step::Configure(_)
         | Step::Note(_) => API_DEADLINE,
     }
 }
@@ -198,12 +204,14 @@ fn word(step: &Step) -> &'static str {
         Step::Annotate { .. } => "Annotate",
         Step::Patch(_) => "Patch",
         Step::Owners { .. } => "Owners",
+        Step::TakeOver { .. } => "TakeOver",
         Step::Scale { .. } => "Scale",
         Step::Delete { .. } => "Delete",
         Step::Register(_) => "Register",
         Step::Deregister(_) => "Deregister",
         Step::Claim(_) => "Claim",
         Step::Provision(_) => "Provision",
+        Step::Configure(_) => "Configure",
         Step::Note(_) => "Note",
         Step::Aside(step) => word(step),
     }

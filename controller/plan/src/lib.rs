@@ -10,9 +10,10 @@ pub mod applied;
 pub mod bookkeeping;
 pub mod cluster;
 pub mod deployment;
+pub mod ownership;
 
 pub use object::{Object, ObjectRef, Uid};
 pub use step::{
-    Admin, Claim, Deregistration, EventKind, LookAgain, Manager, Note, Outcome, Patch, Plan, Proof, Propagation,
-    Provision, Registration, Step, Version,
+    Admin, Claim, Configure, Deregistration, EventKind, LookAgain, Manager, Note, Outcome, Patch, Plan, Proof,
+    Propagation, Provision, Registration, Step, Version,
 };

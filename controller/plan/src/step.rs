@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use restate_model::{DeploymentId, EndpointKey};
 use strum::IntoStaticStr;
 
+use crate::cluster::Configuration;
 use crate::{Object, ObjectRef, Uid};
 
 /// The decision of one pass.
@@ -46,6 +47,13 @@ pub enum Step {
         /// All that remain.
         owners: Vec<OwnerReference>,
     },
+    /// What an earlier controller owned of this object's fields becomes ours ([`crate::ownership`]).
+    TakeOver {
+        /// Which object.
+        object: ObjectRef,
+        /// Must still be this one.
+        uid: Uid,
+    },
     /// Set `spec.replicas` of exactly this object.
     Scale {
         /// Which object.
@@ -72,6 +80,8 @@ pub enum Step {
     Claim(Claim),
     /// Provision, after a claim.
     Provision(Provision),
+    /// Change the configuration of a cluster that was provisioned.
+    Configure(Configure),
     /// Tell people.
     Note(Note),
     /// Beside the main path: where the inner step fails, the following ones still run, and the pass fails at its
@@ -91,8 +101,10 @@ impl Step {
             | Self::Create(_)
             | Self::Annotate { .. }
             | Self::Owners { .. }
+            | Self::TakeOver { .. }
             | Self::Register(_)
             | Self::Claim(_)
+            | Self::Configure(_)
             | Self::Note(_) => false,
             Self::Aside(step) => step.is_irreversible(),
         }
@@ -247,6 +259,19 @@ pub struct Provision {
     pub replication: Option<String>,
     /// Log provider; `None`: the server's own configuration.
     pub log_provider: Option<String>,
+}
+
+/// `SetClusterConfiguration`, unless it is another by now than what was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configure {
+    /// The cluster's name.
+    pub cluster: String,
+    /// gRPC address of the node that is asked.
+    pub node: String,
+    /// What the decision rests on.
+    pub found: Configuration,
+    /// What it becomes.
+    pub wanted: Configuration,
 }
 
 /// Something that people should read in `kubectl describe`.

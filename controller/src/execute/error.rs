@@ -37,6 +37,9 @@ pub(crate) enum Error {
     /// A cluster could not be provisioned.
     #[error("failed to provision {cluster}")]
     Provision { cluster: String, source: Box<crate::restates::Error> },
+    /// A cluster's configuration could not be read or changed.
+    #[error("failed to configure {cluster}")]
+    Configure { cluster: String, source: Box<crate::restates::Error> },
     /// A node did not answer when it was asked for the last time before the provisioning.
     #[error("node {node} does not answer: {why}")]
     Silent { node: String, why: String },
@@ -75,6 +78,7 @@ impl Error {
             | Self::Rejected { .. }
             | Self::Deregister { .. }
             | Self::Provision { .. }
+            | Self::Configure { .. }
             | Self::Silent { .. }
             | Self::Deadline { .. } => None,
         }

@@ -24,7 +24,8 @@ impl Executor {
         self.attempts.over(&key);
         let record = [(DEPLOYMENT_ID, id.to_string()), (REGISTERED_AT, Timestamp::now().to_string())];
         let record = record.map(|(key, value)| (key.to_owned(), Some(value))).into();
-        let mut patch = Patch { annotations: record, ..Patch::of(version.object.clone(), version.uid.clone()) };
+        let mut patch =
+            Patch { annotations: record, ..Patch::of(version.object.clone(), version.uid.clone()) };
         if registration.routes {
             patch.labels.insert(LATEST.to_owned(), Some("true".to_owned()));
         }

@@ -5,8 +5,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference, ServiceAccount};
 use kube::core::ObjectMeta;
 use restate_model::DeploymentId;
 use restate_plan::{
-    Claim, Deregistration, EventKind, Manager, Note, Object, ObjectRef, Patch, Proof, Propagation, Registration,
-    Step, Uid, Version,
+    Claim, Deregistration, EventKind, Manager, Note, Object, ObjectRef, Patch, Proof, Propagation,
+    Registration, Step, Uid, Version,
 };
 use rstest::rstest;
 use serde_json::json;
@@ -101,6 +101,27 @@ async fn patches_name_the_object_that_was_seen() {
     whole.labels.insert("b".to_owned(), Some("1".to_owned()));
     insta::assert_snapshot!(sent(Step::Patch(whole)).await, @r#"PATCH /apis/apps/v1/namespaces/shop/replicasets/greeter-1?&fieldManager=restate-operator merge-patch+json {"metadata":{"annotations":{"a":null},"labels":{"b":"1"},"uid":"u1"},"spec":{"replicas":0}}"#);
     insta::assert_snapshot!(sent(scale(0)).await, @r#"PATCH /apis/apps/v1/namespaces/shop/replicasets/greeter-1?&fieldManager=restate-operator merge-patch+json {"metadata":{"uid":"u1"},"spec":{"replicas":0}}"#);
+}
+
+/// adoption.md, rule 3.
+#[tokio::test]
+async fn owners_change_in_one_write_that_rests_on_what_was_read() {
+    let entry = |manager: &str| {
+        json!({"manager": manager, "operation": "Apply", "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:metadata": {}}, "apiVersion": "apps/v1"})
+    };
+    let found = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "greeter-1", "namespace": "shop",
+        "uid": "u1", "resourceVersion": "7",
+        "managedFields": [entry("restate-operator/scale-down"), entry("restate-operator")]}, "spec": {"selector": {}}});
+    let kubernetes = Kubernetes::default().with(SET, found);
+    let (object, uid) = set();
+    let executor = executor(&kubernetes, LONG);
+    let done = run(&executor, &[Step::TakeOver { object: object.clone(), uid }]).await;
+    assert!(done.complete, "{done:?}");
+    insta::assert_snapshot!(kubernetes.asked().join("\n"));
+    let step = Step::TakeOver { object, uid: Uid("another".to_owned()) };
+    assert!(run(&executor, &[step]).await.failed.is_some_and(|error| error.is_quiet()));
+    assert_eq!(kubernetes.asked().len(), 1, "only looked at");
 }
 
 #[tokio::test]

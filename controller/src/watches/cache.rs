@@ -79,7 +79,7 @@ impl<K: Resource<DynamicType = ()> + Clone + Kept> Cache<K> {
     /// Takes over what a watch said, and tells what is different now.
     pub(crate) fn take(&self, event: Event<K>) -> Vec<Change<K>> {
         let event = event.modify(|object| {
-            object.meta_mut().managed_fields = None;
+            restate_plan::ownership::trim(object.meta_mut());
             object.trim();
         });
         match event {

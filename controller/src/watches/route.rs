@@ -182,7 +182,14 @@ macro_rules! of_clusters {
     };
 }
 
-of_clusters!(StatefulSet, ConfigMap, ServiceAccount, NetworkPolicy, PodDisruptionBudget, PersistentVolumeClaim);
+of_clusters!(
+    StatefulSet,
+    ConfigMap,
+    ServiceAccount,
+    NetworkPolicy,
+    PodDisruptionBudget,
+    PersistentVolumeClaim
+);
 
 #[cfg(test)]
 mod tests {

@@ -34,9 +34,11 @@ pub(super) fn violations(survey: &Survey<'_>, decision: &Decision) -> Vec<String
             | Step::Annotate { .. }
             | Step::Patch(_)
             | Step::Owners { .. }
+            | Step::TakeOver { .. }
             | Step::Scale { .. }
             | Step::Claim(_)
             | Step::Provision(_)
+            | Step::Configure(_)
             | Step::Note(_)
             | Step::Aside(_) => Ok(()),
         };

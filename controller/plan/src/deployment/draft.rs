@@ -36,10 +36,7 @@ impl Draft {
     }
 
     pub(super) fn scale(&mut self, version: &Version, replicas: i32) {
-        self.patch(Patch {
-            replicas: Some(replicas),
-            ..Patch::of(version.reference(), version.uid.clone())
-        });
+        self.patch(Patch { replicas: Some(replicas), ..Patch::of(version.reference(), version.uid.clone()) });
     }
 
     /// A label that people select by: where nothing else is written on the object, it stands beside the path.

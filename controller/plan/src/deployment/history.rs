@@ -32,5 +32,8 @@ pub(super) fn trim(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, target: 
 /// What is beyond the limit.
 pub(super) fn surplus<'s>(survey: &'s Survey<'_>, spec: &Spec, target: &Target<'_>) -> Vec<&'s Version> {
     let others = survey.versions.iter().filter(|version| target.version != Some(*version));
-    others.filter(|version| survey.is_history(version) && !version.deleting).skip(spec.history_limit).collect()
+    others
+        .filter(|version| survey.is_history(version) && !version.deleting)
+        .skip(spec.history_limit)
+        .collect()
 }

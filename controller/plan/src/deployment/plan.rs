@@ -62,6 +62,7 @@ fn act(survey: &Survey<'_>, spec: &Spec) -> Decision {
         rollout::prepare(&mut draft, survey, spec, &target);
         upkeep::services(&mut draft, survey, spec, &target);
     }
+    upkeep::ownership(&mut draft, survey, spec);
     upkeep::autoscalers(&mut draft, survey, spec, &target);
     retire::others(&mut draft, survey, spec, &target);
     upkeep::labels(&mut draft, survey, &target);

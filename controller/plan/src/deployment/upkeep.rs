@@ -16,6 +16,7 @@ use super::validate::Spec;
 use super::version::{Version, found};
 use super::{autoscaler, metadata, rollout, service};
 use crate::applied::{apply_unless_same, is_applied};
+use crate::ownership::is_adopted;
 use crate::{Manager, ObjectRef, Step, Uid};
 
 /// The Service of each version that may be called.
@@ -39,6 +40,23 @@ pub(super) fn services(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
             (Some(_), Some(observed)) if is_applied(&desired.spec, &observed.spec) => {}
             (Some(_), Some(_)) => draft.push(Step::Apply(Manager::Operator, Box::new(desired.into()))),
         }
+    }
+}
+
+/// What an earlier controller owned of the objects becomes ours; of a Service, what it wrote and we do not, goes.
+pub(super) fn ownership(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec) {
+    for version in survey.versions.iter().filter(|version| !version.deleting) {
+        if !version.adopted {
+            let (object, uid) = (version.reference(), version.uid.clone());
+            draft.aside(Step::TakeOver { object, uid });
+        }
+        let found = version.service(&survey.seen.services).map(|service| &service.metadata);
+        let Some(meta) = found.filter(|meta| !is_adopted(meta)) else { continue };
+        let Some(uid) = meta.uid.clone().map(Uid) else { continue };
+        let object = ObjectRef::of::<Service>(Some(&version.namespace), &version.name);
+        draft.aside(Step::TakeOver { object, uid });
+        let wanted = service::version_service(spec, version);
+        draft.aside(Step::Apply(Manager::Operator, Box::new(wanted.into())));
     }
 }
 

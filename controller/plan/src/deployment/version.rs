@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::hash::TemplateHash;
 use super::target::SERVICE_PORT;
 use super::{metadata, validate};
+use crate::ownership::is_adopted;
 use crate::step::Version as Carrier;
 use crate::{ObjectRef, Uid};
 
@@ -50,6 +51,8 @@ pub struct Version {
     pub rejection: Option<Rejection>,
     /// Whether people gave it up.
     pub abandoned: bool,
+    /// Whether all fields of it that an earlier controller owned are ours.
+    pub adopted: bool,
     /// Whether it is labelled as the routed one.
     pub labelled_latest: Option<String>,
     /// Pods that it should have.
@@ -119,6 +122,7 @@ impl Version {
             deregistering: read(annotation::DEREGISTERING).map(DeploymentId::from),
             rejection: read(annotation::REJECTED).and_then(|text| serde_json::from_str(text).ok()),
             abandoned: read(annotation::ABANDON) == Some("true"),
+            adopted: is_adopted(meta),
             labelled_latest: metadata::label(meta, label::LATEST).map(str::to_owned),
             desired: spec.replicas.unwrap_or(1),
             replicas: status.map_or(0, |status| status.replicas),

@@ -93,6 +93,23 @@ fn what_is_found_is_the_version_that_is_wanted_and_is_left_as_it_is() {
     assert!(decision.demand.registry && decision.demand.usage, "its word is not relied on without an answer");
 }
 
+/// adoption.md, rule 3: the names under which parts were written end, and what we do not write goes from Services.
+#[test]
+fn fields_change_hands_once() {
+    let former = |name: &str| {
+        serde_json::from_value(serde_json::json!([{"manager": format!("restate-operator/{name}")}])).unwrap()
+    };
+    let mut seen = recorded();
+    Arc::make_mut(&mut seen.replica_sets[0]).metadata.managed_fields = former("scale-down");
+    let before = steps(&decide(&seen, now()));
+    assert_eq!(before, ["take over ReplicaSet"]);
+    Arc::make_mut(&mut seen.replica_sets[0]).metadata.managed_fields = None;
+    Arc::make_mut(&mut seen.services[0]).metadata.managed_fields = former("deployment-id");
+    assert_eq!(steps(&decide(&seen, now())), ["take over Service", "apply Service"]);
+    Arc::make_mut(&mut seen.services[0]).metadata.managed_fields = None;
+    assert_eq!(steps(&decide(&seen, now())), Vec::<String>::new());
+}
+
 #[test]
 fn after_the_first_answer_labels_and_new_delays_are_all_that_is_written() {
     let seen = with_answers(recorded());

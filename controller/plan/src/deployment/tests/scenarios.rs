@@ -59,11 +59,7 @@ fn a_first_version_is_made_registered_verified_and_then_ready() {
     ));
     assert!(!first.demand.registry, "nothing is asked before a pod can be registered");
     roll(&mut world);
-    let expected = [
-        "create ReplicaSet",
-        "create Service",
-        "register force=false",
-    ];
+    let expected = ["create ReplicaSet", "create Service", "register force=false"];
     assert_eq!(world.log, expected);
     assert!(ready(&world));
     assert_eq!(world.decide().plan.outcome, Outcome::Settled);
@@ -135,11 +131,7 @@ fn a_superseded_version_goes_in_order_after_its_work_and_its_delay() {
     roll(&mut world);
     assert_eq!(
         world.log,
-        [
-            "annotate deregistering",
-            "deregister dp_3",
-            "annotate -deployment-id -registered-at, scale 0"
-        ]
+        ["annotate deregistering", "deregister dp_3", "annotate -deployment-id -registered-at, scale 0"]
     );
     assert_eq!(state(&world, 0), Some(VersionState::Retired));
     assert_eq!(world.decide().plan.outcome, Outcome::Settled);

@@ -347,13 +347,18 @@ impl World {
                     return false;
                 }
             }
+            Step::TakeOver { object, uid } => match self.meta(&object.kind, &uid.0) {
+                Some(meta) => meta.managed_fields = None,
+                None => return false,
+            },
             Step::Delete { object, uid, .. } => self.remove(&object.kind, &uid.0),
             Step::Note(_) => return true,
             Step::Annotate { .. }
             | Step::Scale { .. }
             | Step::Owners { .. }
             | Step::Claim(_)
-            | Step::Provision(_) => return false,
+            | Step::Provision(_)
+            | Step::Configure(_) => return false,
         }
         self.writes += 1;
         true
@@ -575,6 +580,7 @@ pub(super) fn describe(step: &Step) -> String {
         Step::Apply(_, object) => format!("apply {}", object.reference().kind),
         Step::Create(object) => format!("create {}", object.reference().kind),
         Step::Patch(patch) => describe_patch(patch),
+        Step::TakeOver { object, .. } => format!("take over {}", object.kind),
         Step::Delete { object, .. } => format!("delete {}", object.kind),
         Step::Register(call) => format!("register force={}", call.force),
         Step::Deregister(call) => format!("deregister {}", call.deployment),
@@ -584,7 +590,8 @@ pub(super) fn describe(step: &Step) -> String {
         | Step::Scale { .. }
         | Step::Owners { .. }
         | Step::Claim(_)
-        | Step::Provision(_) => "unexpected".to_owned(),
+        | Step::Provision(_)
+            | Step::Configure(_) => "unexpected".to_owned(),
     }
 }
 
