@@ -101,6 +101,20 @@ impl World {
         deployment::admin(object, &self.dns_suffix)
     }
 
+    /// The Restates of all deployments, or of those of a namespace, or of the one that has a version of this name: it
+    /// begins with the deployment's.
+    pub(crate) fn admins(&self, namespace: Option<&str>, version: Option<&str>) -> Vec<Admin> {
+        let (Some(namespace), Some(version)) = (namespace, version) else {
+            return self.index().admins(namespace).to_vec();
+        };
+        let dashes = version.match_indices('-').map(|(at, _)| &version[..at]);
+        let mut admins: Vec<_> =
+            dashes.filter_map(|name| self.admin(&*self.deployment(namespace, name)?)).collect();
+        admins.sort_by(|one, other| one.key.cmp(&other.key));
+        admins.dedup();
+        admins
+    }
+
     /// The versions of a deployment, by the very function that the controller decides with.
     pub(crate) fn views(
         &self,
@@ -142,8 +156,10 @@ impl World {
         if let Some(index) = kept.as_ref().filter(|index| index.generation == generation) {
             return Arc::clone(index);
         }
+        let admins = index::Admins::of(&self.deployments.state(), |object| self.admin(object));
         let index = Arc::new(Index {
             generation,
+            admins,
             replica_sets: index::Sorted::of(self.replica_sets.state()),
             services: index::Sorted::of(self.services.state()),
             autoscalers: index::Sorted::of(self.autoscalers.state()),

@@ -3,7 +3,9 @@
 //! A list is the concatenation of what was encoded when its objects changed; nothing is decoded here, except to
 //! indent it for eyes.
 
-use std::io::Write;
+mod flow;
+
+use std::{io::Write, sync::Arc};
 
 use apiserver_kind::{Column, Gvk};
 use axum::{body::Body, response::Response};
@@ -58,16 +60,20 @@ impl Paper {
         let body = if self.pretty { indented(&json).unwrap_or(json) } else { json };
         let packed = (self.gzip && body.len() > COMPRESSED_ABOVE).then(|| gzipped(&body).ok()).flatten();
         let is_packed = packed.is_some();
-        let mut response = Response::new(Body::from(packed.unwrap_or(body)));
-        *response.status_mut() = code;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if is_packed {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-        }
-        response
+        response(code, Body::from(packed.unwrap_or(body)), is_packed)
     }
+}
+
+fn response(code: StatusCode, body: Body, is_packed: bool) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if is_packed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    response
 }
 
 impl Render {
@@ -101,23 +107,51 @@ impl Render {
         Ok(self.paper.json(code, json))
     }
 
-    /// A list.
-    pub(crate) fn list<'a>(
-        &self,
-        meta: &ListMeta,
-        items: impl Iterator<Item = &'a Encoded> + Clone,
-    ) -> Result<Response, Status> {
-        let size: usize = items.clone().map(|item| item.json().len() + 1).sum();
-        let mut json = Vec::with_capacity(size + 512);
-        match self.form {
-            Form::Object => self.write_list(&mut json, meta, items),
-            Form::MetadataList(version) => write_metadata_list(&mut json, version, meta, items),
-            Form::Table(version) => self.table(version).write(&mut json, meta, true, items),
-            Form::Metadata(_) => {
-                return Err(wrong_form("PartialObjectMetadata", "the requested object is a list"));
-            }
+    /// A list: what is long leaves in portions.
+    pub(crate) fn list(&self, meta: ListMeta, items: Vec<Arc<Encoded>>) -> Result<Response, Status> {
+        if let Form::Metadata(_) = self.form {
+            return Err(wrong_form("PartialObjectMetadata", "the requested object is a list"));
         }
-        Ok(self.paper.json(StatusCode::OK, json))
+        let size: usize = items.iter().map(|item| item.json().len() + 1).sum();
+        if size <= COMPRESSED_ABOVE || self.paper.pretty {
+            return Ok(self.paper.json(StatusCode::OK, self.whole(&meta, &items)));
+        }
+        let gzip = self.paper.gzip;
+        Ok(response(StatusCode::OK, flow::body(*self, meta, items, gzip), gzip))
+    }
+
+    fn whole(&self, meta: &ListMeta, items: &[Arc<Encoded>]) -> Vec<u8> {
+        let size: usize = items.iter().map(|item| item.json().len() + 1).sum();
+        let mut json = Vec::with_capacity(size + 512);
+        self.open_list(&mut json, meta);
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                json.push(b',');
+            }
+            self.write_item(&mut json, item);
+        }
+        json.extend_from_slice(b"]}");
+        json
+    }
+
+    /// A list up to its first item. It ends with `]}`.
+    fn open_list(&self, json: &mut Vec<u8>, meta: &ListMeta) {
+        match self.form {
+            Form::Table(version) => self.table(version).open(json, meta, true),
+            Form::MetadataList(version) | Form::Metadata(version) => open_metadata_list(json, version, meta),
+            Form::Object => self.open_objects(json, meta),
+        }
+    }
+
+    /// One item of a list.
+    fn write_item(&self, json: &mut Vec<u8>, item: &Encoded) {
+        match self.form {
+            Form::Table(version) => self.table(version).write_row(json, item),
+            Form::MetadataList(version) | Form::Metadata(version) => {
+                write_partial(json, version, item.metadata())
+            }
+            Form::Object => json.extend_from_slice(item.json()),
+        }
     }
 
     /// One object inside of an event; `first` says whether a table still needs its head.
@@ -159,23 +193,16 @@ impl Render {
         Style { version, include: self.include, columns: self.shape.columns, now: self.now }
     }
 
-    fn write_list<'a>(&self, json: &mut Vec<u8>, meta: &ListMeta, items: impl Iterator<Item = &'a Encoded>) {
+    fn open_objects(&self, json: &mut Vec<u8>, meta: &ListMeta) {
         let (kind, api_version) = (self.shape.gvk.list_kind(), self.shape.gvk.api_version());
         json.extend_from_slice(format!("{{\"apiVersion\":\"{api_version}\",\"kind\":\"{kind}\",").as_bytes());
         json.extend_from_slice(b"\"metadata\":");
         meta.write(json);
         json.extend_from_slice(b",\"items\":[");
-        joined(json, items, |json, item| json.extend_from_slice(item.json()));
-        json.extend_from_slice(b"]}");
     }
 }
 
-fn write_metadata_list<'a>(
-    json: &mut Vec<u8>,
-    version: MetaVersion,
-    meta: &ListMeta,
-    items: impl Iterator<Item = &'a Encoded>,
-) {
+fn open_metadata_list(json: &mut Vec<u8>, version: MetaVersion, meta: &ListMeta) {
     let name: &str = version.into();
     let head = format!(
         "{{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/{name}\",\"metadata\":"
@@ -183,21 +210,6 @@ fn write_metadata_list<'a>(
     json.extend_from_slice(head.as_bytes());
     meta.write(json);
     json.extend_from_slice(b",\"items\":[");
-    joined(json, items, |json, item| write_partial(json, version, item.metadata()));
-    json.extend_from_slice(b"]}");
-}
-
-fn joined<'a>(
-    json: &mut Vec<u8>,
-    items: impl Iterator<Item = &'a Encoded>,
-    write: impl Fn(&mut Vec<u8>, &Encoded),
-) {
-    for (index, item) in items.enumerate() {
-        if index > 0 {
-            json.push(b',');
-        }
-        write(json, item);
-    }
 }
 
 fn wrong_form(wanted: &str, why: &str) -> Status {

@@ -61,7 +61,8 @@ impl Style {
         into.extend_from_slice(b"}]}");
     }
 
-    fn open(&self, into: &mut Vec<u8>, meta: &ListMeta, headed: bool) {
+    /// Writes a table up to its first row. It ends with `]}`.
+    pub(crate) fn open(&self, into: &mut Vec<u8>, meta: &ListMeta, headed: bool) {
         let version: &str = self.version.into();
         into.extend_from_slice(
             format!("{{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/{version}\",").as_bytes(),
@@ -74,7 +75,8 @@ impl Style {
         into.extend_from_slice(b",\"rows\":[");
     }
 
-    fn write_row(&self, into: &mut Vec<u8>, row: &Encoded) {
+    /// Writes one row.
+    pub(crate) fn write_row(&self, into: &mut Vec<u8>, row: &Encoded) {
         into.extend_from_slice(b"{\"cells\":[");
         row.write_cells(into, self.now);
         into.extend_from_slice(b"],\"object\":");

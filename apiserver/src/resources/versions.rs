@@ -9,10 +9,9 @@ use apiserver_machinery::status::Status;
 use apiserver_machinery::store::Store;
 use apiserver_machinery::version::Clock;
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
 use restate_apiservice::RestateDeploymentVersion;
 use restate_crd::RestateDeployment;
-use restate_model::Snapshot;
+use restate_model::{Reading, Snapshot};
 use tokio::sync::Mutex;
 
 use super::version;
@@ -93,7 +92,7 @@ impl Versions {
         let mut answered = self.restates.changes();
         loop {
             let watched = self.store.watchers() > 0;
-            let asked = if watched { self.admins(&Wanted::default()) } else { Vec::new() };
+            let asked = if watched { self.world.admins(None, None) } else { Vec::new() };
             self.restates.keep_asking(&asked);
             if watched && self.publish().await.is_err() {
                 tracing::warn!("watches stay behind until versions can be published again");
@@ -106,20 +105,11 @@ impl Versions {
             }
         }
     }
-
-    fn admins(&self, wanted: &Wanted) -> Vec<restate_plan::Admin> {
-        let deployments = self.world.deployments();
-        let concerned = deployments.iter().filter(|object| is_wanted(object, wanted));
-        let mut admins: Vec<_> = concerned.filter_map(|object| self.world.admin(object)).collect();
-        admins.sort_by(|one, other| one.key.cmp(&other.key));
-        admins.dedup();
-        admins
-    }
 }
 
 /// What was computed this long ago, from the same, is what would be computed now: delays are longer, and stamps are
-/// written by the controller.
-const SAME: SignedDuration = SignedDuration::from_secs(1);
+/// written by the controller. Only the time of observation may be later; it is so soon enough.
+const SAME: SignedDuration = SignedDuration::from_secs(5);
 
 impl Published {
     fn serves(&self, from: &Origin, now: Timestamp) -> bool {
@@ -132,8 +122,23 @@ impl Origin {
         let pairs = self.snapshots.iter().zip(&other.snapshots);
         self.generation == other.generation
             && self.snapshots.len() == other.snapshots.len()
-            && pairs.into_iter().all(|(one, other)| Arc::ptr_eq(one, other))
+            && pairs.into_iter().all(|(one, other)| says_the_same(one, other))
     }
+}
+
+/// Whether two answers differ in their age at most.
+fn says_the_same(one: &Arc<Snapshot>, other: &Arc<Snapshot>) -> bool {
+    let same = || {
+        let Snapshot { registry, usage, failure } = &**one;
+        value(registry) == value(&other.registry)
+            && value(usage) == value(&other.usage)
+            && failure.is_some() == other.failure.is_some()
+    };
+    Arc::ptr_eq(one, other) || same()
+}
+
+fn value<T>(reading: &Option<Reading<T>>) -> Option<&T> {
+    reading.as_ref().map(|reading| &reading.value)
 }
 
 /// Changes that come together are published together.
@@ -141,14 +146,6 @@ const SETTLE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// How soon a new watch is noticed.
 const LOOK_FOR_WATCHERS: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// Whether a deployment may have a version that is wanted; a version's name begins with its deployment's.
-fn is_wanted(object: &RestateDeployment, wanted: &Wanted) -> bool {
-    let namespace =
-        wanted.namespace.as_deref().is_none_or(|wanted| object.namespace().as_deref() == Some(wanted));
-    let prefix = || format!("{}-", object.name_any());
-    namespace && wanted.name.as_deref().is_none_or(|wanted| wanted.starts_with(&prefix()))
-}
 
 impl Readable for Versions {
     type Object = RestateDeploymentVersion;
@@ -158,7 +155,51 @@ impl Readable for Versions {
     }
 
     async fn fresh(&self, wanted: &Wanted) -> Result<(), Status> {
-        self.restates.recent(&self.admins(wanted)).await;
+        let Wanted { namespace, name } = wanted;
+        self.restates.recent(&self.world.admins(namespace.as_deref(), name.as_deref())).await;
         self.publish().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use restate_model::{Registry, UsageReport};
+
+    use super::*;
+
+    fn answered(second: i64, usage: UsageReport) -> Arc<Snapshot> {
+        let asked_at = Timestamp::from_second(second).unwrap();
+        Arc::new(Snapshot {
+            registry: Some(Reading { asked_at, value: Registry::default() }),
+            usage: Some(Reading { asked_at, value: usage }),
+            failure: None,
+        })
+    }
+
+    fn origin(generation: u64, snapshot: Arc<Snapshot>) -> Origin {
+        Origin { generation, snapshots: vec![snapshot] }
+    }
+
+    #[test]
+    fn what_came_from_the_same_serves_for_a_while() {
+        let at = Timestamp::UNIX_EPOCH;
+        let published = Published { at, from: origin(1, answered(1, UsageReport::default())) };
+        let later = origin(1, answered(3, UsageReport::default()));
+        assert!(published.serves(&later, at + SignedDuration::from_secs(4)));
+        assert!(!published.serves(&later, at + SAME), "decisions depend on the clock as well");
+        assert!(!published.serves(&later, at - SAME), "a clock that went back tells nothing");
+    }
+
+    #[test]
+    fn any_change_is_published_at_once() {
+        let at = Timestamp::UNIX_EPOCH;
+        let published = Published { at, from: origin(1, answered(1, UsageReport::default())) };
+        let busy = UsageReport { known: ["dp_1".into()].into(), ..UsageReport::default() };
+        let other_usage = origin(1, answered(1, busy));
+        let other_objects = origin(2, answered(1, UsageReport::default()));
+        let silent = origin(1, Arc::new(Snapshot::default()));
+        for other in [other_usage, other_objects, silent, Origin { generation: 1, snapshots: Vec::new() }] {
+            assert!(!published.serves(&other, at));
+        }
     }
 }

@@ -1,18 +1,57 @@
 //! Stored objects in the order of their names, so that those of one deployment are found without looking at the rest.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Service;
 use kube::Resource;
+use restate_crd::RestateDeployment;
+use restate_model::EndpointKey;
+use restate_plan::Admin;
 
 /// What belongs to deployments, as of one generation of the stores.
 pub(super) struct Index {
     pub(super) generation: u64,
+    pub(super) admins: Admins,
     pub(super) replica_sets: Sorted<ReplicaSet>,
     pub(super) services: Sorted<Service>,
     pub(super) autoscalers: Sorted<HorizontalPodAutoscaler>,
+}
+
+/// Which Restates deployments register with, each once.
+pub(super) struct Admins {
+    all: Vec<Admin>,
+    of_namespace: BTreeMap<String, Vec<Admin>>,
+}
+
+impl Index {
+    pub(super) fn admins(&self, namespace: Option<&str>) -> &[Admin] {
+        let Admins { all, of_namespace } = &self.admins;
+        namespace.map_or(all.as_slice(), |namespace| {
+            of_namespace.get(namespace).map(Vec::as_slice).unwrap_or_default()
+        })
+    }
+}
+
+impl Admins {
+    pub(super) fn of(
+        deployments: &[Arc<RestateDeployment>],
+        admin: impl Fn(&RestateDeployment) -> Option<Admin>,
+    ) -> Self {
+        let mut all: BTreeMap<EndpointKey, Admin> = BTreeMap::new();
+        let mut of_namespace: BTreeMap<String, BTreeMap<EndpointKey, Admin>> = BTreeMap::new();
+        for object in deployments {
+            let Some(admin) = admin(object) else { continue };
+            let namespace = object.metadata.namespace.clone().unwrap_or_default();
+            of_namespace.entry(namespace).or_default().insert(admin.key.clone(), admin.clone());
+            all.insert(admin.key.clone(), admin);
+        }
+        let listed = |admins: BTreeMap<EndpointKey, Admin>| admins.into_values().collect();
+        let of_namespace = of_namespace.into_iter().map(|(name, admins)| (name, listed(admins)));
+        Self { of_namespace: of_namespace.collect(), all: listed(all) }
+    }
 }
 
 /// Objects of one kind, by namespace and name.

@@ -1,5 +1,7 @@
 //! One function per verb: options in, handler called, answer rendered.
 
+use std::sync::Arc;
+
 use apiserver_kind::Descriptor;
 use axum::{body::Body, response::Response};
 use http::{HeaderMap, HeaderName, Request, StatusCode, header, request::Parts};
@@ -124,7 +126,7 @@ fn reading(mount: &Mount, call: &Call, request: &Parts) -> Result<Reading, Statu
 
 fn render_list(render: &Render, gathered: Gathered) -> Result<Response, Status> {
     let meta = ListMeta { resume: gathered.resume, ..ListMeta::at(gathered.version) };
-    render.list(&meta, gathered.items.iter())
+    render.list(meta, gathered.items.into_iter().map(Arc::new).collect())
 }
 
 /// Takes out everything that tells who asks, and how they proved it (A13).

@@ -162,20 +162,21 @@ impl Stored {
         let start = token.map_or(0, |token| {
             items.partition_point(|item| item.key() <= (token.after.0.as_str(), token.after.1.as_str()))
         });
-        let rest: Vec<&Encoded> =
-            items[start..].iter().map(AsRef::as_ref).filter(|item| selection.matches(item)).collect();
+        let mut rest: Vec<Arc<Encoded>> =
+            items[start..].iter().filter(|item| selection.matches(item)).cloned().collect();
         // A cached list may ignore its limit, as the watch cache of kube-apiserver does.
         let limit =
             if options.version == Version::Any && options.resume.is_none() { 0 } else { options.limit };
         let page = if limit == 0 { rest.len() } else { rest.len().min(limit) };
         let meta = self.meta(&state, &rest, (page, options));
-        render.list(&meta, rest[..page].iter().copied())
+        rest.truncate(page);
+        render.list(meta, rest)
     }
 
     fn meta(
         &self,
         state: &Arc<State>,
-        rest: &[&Encoded],
+        rest: &[Arc<Encoded>],
         (page, options): (usize, &ListOptions),
     ) -> ListMeta {
         let meta = ListMeta::at(state.version);

@@ -36,6 +36,8 @@ const HEAD_SIZE: u32 = 1024 * 1024;
 const HEADERS: usize = 2048;
 /// T2: per stream; a connection may have sixteen windows in flight.
 const WINDOW: u32 = 256 * 1024;
+/// What is written for a stream and not sent yet: a thousand slow readers hold no more than this each.
+const UNSENT: usize = 128 * 1024;
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(15);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
@@ -149,6 +151,7 @@ fn builder(limits: Limits) -> Builder<TokioExecutor> {
         .max_concurrent_streams(limits.streams)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW * 16)
+        .max_send_buf_size(UNSENT)
         .max_header_list_size(HEAD_SIZE)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG);

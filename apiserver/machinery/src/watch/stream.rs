@@ -20,8 +20,10 @@ use crate::{
 
 /// Bookmarks come this often (W7).
 const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
-/// So many changes or objects are taken at a time.
+/// So many changes are taken at a time.
 const BATCH: usize = 128;
+/// So many bytes of the first objects are written at a time: they are a watch's own, and many begin together.
+const PORTION: usize = 16 * 1024;
 
 /// Where a watch begins.
 #[derive(Debug)]
@@ -153,12 +155,14 @@ impl Watching {
     fn fill_initial(&mut self, initial: Initial) {
         let Initial { state, next, marked } = initial;
         let items = state.within(self.reading.options.selection.namespace.as_deref());
-        let until = items.len().min(next + BATCH);
-        for item in &items[next..until] {
-            if self.reading.options.selection.matches(item) {
-                let line = self.written(Event::Added, item);
+        let (mut until, mut bytes) = (next, 0);
+        while until < items.len() && until < next + BATCH && bytes < PORTION {
+            if self.reading.options.selection.matches(&items[until]) {
+                let line = self.written(Event::Added, &items[until]);
+                bytes += line.len();
                 self.ready.push_back(line);
             }
+            until += 1;
         }
         if until < items.len() {
             self.initial = Some(Initial { next: until, state, marked });
