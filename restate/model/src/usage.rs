@@ -11,6 +11,9 @@ use crate::{DeploymentId, ServiceName};
 pub struct UsageReport {
     /// Every deployment that the same round named. One that is missing here is unknown, not idle.
     pub known: BTreeSet<DeploymentId>,
+    /// Where the same round saw services routed to.
+    #[serde(default)]
+    pub routed: BTreeSet<DeploymentId>,
     /// Work per deployment; a known deployment without an entry has none.
     pub deployments: BTreeMap<DeploymentId, Load>,
     /// Unpinned work per service: it goes to whatever Restate routes that service to.

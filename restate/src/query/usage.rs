@@ -4,6 +4,9 @@
 //! 1. attempts in flight, by the deployment that runs them (in memory at the invoker, cheap);
 //! 2. all unfinished invocations, by pin, service, handler and status (walks the table).
 //!
+//! Each answer must hold the mark of its question: what stands between may say again what it said before, and then
+//! nobody knows how old it is. Routing is in the second answer, too: the registry has no place for a mark.
+//!
 //! Invariant: an attempt that runs without a pin is seen by the first query, or has ended or pinned itself before
 //! the second one starts and is seen there: nothing slips through between them. Each query names the registered
 //! deployments in the same answer, and only what both name is known: an empty answer says nothing.
@@ -21,7 +24,7 @@ use jiff::Timestamp;
 use restate_model::{Counts, DeploymentId, Load, Reading, ServiceName, Status, UsageReport};
 use serde::Deserialize;
 
-use super::USAGE_DEADLINE;
+use super::{Literal, USAGE_DEADLINE};
 use crate::admin::{Admin, Error};
 
 /// Rows are groups, not invocations: 64 MB are some hundred thousand version × handler × status.
@@ -42,7 +45,10 @@ const UNFINISHED: &str = "SELECT 'work' AS kind, COALESCE(s.pinned_deployment_id
     WHERE s.status <> 'completed' GROUP BY 1, 2, 3, 4, 5 \
     UNION ALL SELECT 'deployment' AS kind, id AS deployment, '' AS service, '' AS handler, '' AS status, \
         0 AS count \
-    FROM sys_deployment";
+    FROM sys_deployment \
+    UNION ALL SELECT 'route' AS kind, deployment_id AS deployment, name AS service, '' AS handler, '' AS status, \
+        0 AS count \
+    FROM sys_service";
 
 #[derive(Deserialize)]
 struct Attempts {
@@ -55,6 +61,8 @@ struct Attempts {
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum Unfinished {
     Deployment { deployment: String },
+    Route { deployment: String },
+    Question { deployment: String },
     Work(Work),
 }
 
@@ -72,10 +80,33 @@ impl Admin {
     /// Asks for all unfinished work. The reading's age is that of its first request.
     pub async fn usage(&self) -> Result<Reading<UsageReport>, Error> {
         let asked_at = Timestamp::now();
-        let attempts = self.rows::<Attempts>(IN_FLIGHT, USAGE_DEADLINE, LIMIT).await?;
-        let unfinished = self.rows::<Unfinished>(UNFINISHED, USAGE_DEADLINE, LIMIT).await?;
-        Ok(Reading { asked_at, value: report(attempts, unfinished) })
+        let mark = format!("q{:016x}", fastrand::u64(..));
+        let attempts = self.rows(&in_flight(&mark), USAGE_DEADLINE, LIMIT).await?;
+        let attempts = answering(attempts, |row: &Attempts| row.deployment == mark)?;
+        let unfinished = self.rows(&unfinished(&mark), USAGE_DEADLINE, LIMIT).await?;
+        let is_mark =
+            |row: &Unfinished| matches!(row, Unfinished::Question { deployment } if *deployment == mark);
+        Ok(Reading { asked_at, value: report(attempts, answering(unfinished, is_mark)?) })
     }
+}
+
+fn in_flight(mark: &str) -> String {
+    format!("{IN_FLIGHT} UNION ALL SELECT {} AS deployment, 0 AS attempts", Literal(mark))
+}
+
+fn unfinished(mark: &str) -> String {
+    let mark = Literal(mark);
+    format!(
+        "{UNFINISHED} UNION ALL SELECT 'question' AS kind, {mark} AS deployment, '' AS service, '' AS handler, \
+         '' AS status, 0 AS count"
+    )
+}
+
+/// The rows of an answer to this very question, without the mark.
+fn answering<Row>(mut rows: Vec<Row>, is_mark: impl Fn(&Row) -> bool) -> Result<Vec<Row>, Error> {
+    let all = rows.len();
+    rows.retain(|row| !is_mark(row));
+    if rows.len() == all { Err(Error::Lacks("the mark of this question: it may be old")) } else { Ok(rows) }
 }
 
 fn report(attempts: Vec<Attempts>, unfinished: Vec<Unfinished>) -> UsageReport {
@@ -84,6 +115,8 @@ fn report(attempts: Vec<Attempts>, unfinished: Vec<Unfinished>) -> UsageReport {
     for row in unfinished {
         match row {
             Unfinished::Deployment { deployment } => drop(named.insert(DeploymentId::from(deployment))),
+            Unfinished::Route { deployment } => drop(report.routed.insert(DeploymentId::from(deployment))),
+            Unfinished::Question { .. } => {}
             Unfinished::Work(work) => add(&mut report, work),
         }
     }

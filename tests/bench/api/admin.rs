@@ -128,10 +128,10 @@ impl State {
         let body = match parts.uri.path() {
             "/deployments" => answers.deployments,
             "/services" => answers.services,
-            "/query" if contains(&asked, b"in_flight GROUP BY") => answers.in_flight,
+            "/query" if contains(&asked, b"in_flight GROUP BY") => marked(&answers.in_flight, &asked),
             "/query" => {
                 self.usage_questions.fetch_add(1, Ordering::SeqCst);
-                answers.unfinished
+                marked(&answers.unfinished, &asked)
             }
             "/health" => Bytes::new(),
             _ => return Ok(status(StatusCode::NOT_FOUND)),
@@ -142,6 +142,17 @@ impl State {
             .insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         Ok(response)
     }
+}
+
+/// Rows with the mark of the question that they answer.
+fn marked(rows: &Bytes, asked: &[u8]) -> Bytes {
+    const START: &str = r#"{"rows":["#;
+    let asked = String::from_utf8_lossy(asked);
+    let mark = asked.split('\'').find(|word| word.len() == 17 && word.starts_with('q')).unwrap_or_default();
+    let row = json!({"kind": "question", "deployment": mark, "attempts": 0});
+    let rest = rows.get(START.len()..).unwrap_or_default();
+    let comma = if rest.starts_with(b"]") { "" } else { "," };
+    [START.as_bytes(), row.to_string().as_bytes(), comma.as_bytes(), rest].concat().into()
 }
 
 fn status(code: StatusCode) -> Response<Full<Bytes>> {

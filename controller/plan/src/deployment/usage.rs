@@ -107,7 +107,8 @@ impl<'a> Knowledge<'a> {
         let Some(load) = usage.value.load(id).filter(|_| named && !self.is_stale(asked_at)) else {
             return Usage::Unknown;
         };
-        let routed = self.routed(id).len();
+        // Two answers of different age: what either of them routes to is in use.
+        let routed = self.routed(id).len().max(usize::from(usage.value.routed.contains(id)));
         if routed > 0 || !load.is_idle() {
             return Usage::Active { routed, load };
         }
@@ -143,5 +144,29 @@ impl<'a> Knowledge<'a> {
     /// Whether an answer is too old to act on.
     pub(super) fn is_stale(&self, asked_at: Timestamp) -> bool {
         self.now.duration_since(asked_at) > MAX_AGE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A registry that says again what it said before, beside an answer that cannot.
+    #[test]
+    fn where_either_answer_routes_to_is_in_use() {
+        let (id, now) = (DeploymentId::from("dp_1"), Timestamp::UNIX_EPOCH);
+        let registered =
+            Registered { endpoint: String::new(), created_at: None, services: Vec::new(), http11: false };
+        let registry = Registry { deployments: [(id.clone(), registered)].into(), ..Registry::default() };
+        let usage = UsageReport { known: [id.clone()].into(), ..UsageReport::default() };
+        let snapshot = |usage: UsageReport| Snapshot {
+            registry: Some(Reading { asked_at: now, value: registry.clone() }),
+            usage: Some(Reading { asked_at: now, value: usage }),
+            failure: None,
+        };
+        let said = |usage: UsageReport| Knowledge::of(Some(&snapshot(usage)), &[], now).usage(&id);
+        assert_eq!(said(usage.clone()), Usage::Idle { asked_at: now });
+        let routed = UsageReport { routed: [id.clone()].into(), ..usage };
+        assert!(matches!(said(routed), Usage::Active { routed: 1, .. }));
     }
 }

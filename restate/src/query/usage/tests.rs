@@ -6,30 +6,59 @@ use restate_model::FailureKind;
 use rstest::rstest;
 use serde_json::{Value, json};
 use wiremock::matchers::{body_string_contains, header, path};
-use wiremock::{Mock, MockServer, ResponseTemplate};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::*;
 use crate::admin::tests::admin;
 
-async fn serve(attempts: ResponseTemplate, unfinished: ResponseTemplate) -> MockServer {
+/// What a Restate says.
+enum Say {
+    /// These rows, and the mark of the question.
+    Rows(Value),
+    /// This, whatever is asked.
+    Other(ResponseTemplate),
+}
+
+/// The mark in a question.
+fn mark(request: &Request) -> String {
+    let text = String::from_utf8_lossy(&request.body).into_owned();
+    let mut words = text.split('\'').filter(|word| word.len() == 17 && word.starts_with('q'));
+    words.next().unwrap().to_owned()
+}
+
+impl Say {
+    fn answer(&self, request: &Request) -> ResponseTemplate {
+        match self {
+            Self::Other(answer) => answer.clone(),
+            Self::Rows(rows) => {
+                let mark = mark(request);
+                let row = json!({"kind": "question", "deployment": mark, "attempts": 0});
+                let rows: Vec<_> = rows.as_array().unwrap().iter().cloned().chain([row]).collect();
+                ResponseTemplate::new(200).set_body_json(json!({"rows": rows}))
+            }
+        }
+    }
+}
+
+async fn serve(attempts: Say, unfinished: Say) -> MockServer {
     let server = MockServer::start().await;
-    let answers = [("AS attempts", attempts), ("UNION ALL", unfinished)];
+    let answers = [("AS attempts", attempts), ("AS kind", unfinished)];
     for (text, answer) in answers {
         Mock::given(path("/query"))
             .and(header("accept", "application/json"))
             .and(body_string_contains(text))
-            .respond_with(answer)
+            .respond_with(move |request: &Request| answer.answer(request))
             .mount(&server)
             .await;
     }
     server
 }
 
-fn rows(rows: &Value) -> ResponseTemplate {
-    ResponseTemplate::new(200).set_body_json(json!({"rows": rows}))
+fn rows(rows: &Value) -> Say {
+    Say::Rows(rows.clone())
 }
 
-fn attempts() -> ResponseTemplate {
+fn attempts() -> Say {
     rows(&json!([{"deployment": "dp_1", "attempts": 3}, {"deployment": "dp_2", "attempts": 0},
         {"deployment": "dp_4", "attempts": 0}]))
 }
@@ -43,14 +72,15 @@ fn named(deployment: &str) -> Value {
     json!({"kind": "deployment", "deployment": deployment, "service": "", "handler": "", "status": "", "count": 0})
 }
 
-fn unfinished() -> ResponseTemplate {
+fn unfinished() -> Say {
     rows(&json!([
         named("dp_1"),
         work("dp_1", "running", 2),
         work("dp_1", "hibernating", 1),
         work("", "scheduled", 5),
         named("dp_2"),
-        named("dp_3")
+        named("dp_3"),
+        json!({"kind": "route", "deployment": "dp_2", "service": "Greeter"})
     ]))
 }
 
@@ -62,6 +92,7 @@ async fn a_round_says_who_holds_what() {
     let first = load("dp_1").unwrap();
     assert_eq!((first.pinned.running, first.pinned.other, first.in_flight_unpinned), (2, 1, 1));
     assert!(load("dp_2").unwrap().is_idle());
+    assert_eq!(report.routed, BTreeSet::from([DeploymentId::from("dp_2")]));
     assert_eq!(load("dp_3"), None, "only the second query names it");
     assert_eq!(load("dp_4"), None, "only the first query names it");
     assert_eq!(report.unpinned[&ServiceName::from("Greeter")].scheduled, 5);
@@ -76,12 +107,15 @@ async fn empty_answers_know_nothing() {
 }
 
 #[rstest]
-#[case::unplaced(ResponseTemplate::new(500).set_body_json(json!({"message": "No such scanner"})))]
-#[case::garbage(ResponseTemplate::new(200).set_body_string("<html>"))]
-#[case::arrow(ResponseTemplate::new(200).set_body_bytes([0xff, 0xff, 0xff, 0xff]))]
-#[case::cut(ResponseTemplate::new(200).set_body_string(r#"{"rows":[{"kind":"deployment","deployment":"dp_1"#))]
-#[case::error_after_200(ResponseTemplate::new(200).set_body_string(r#"{"rows":[]}{"message":"boom"}"#))]
-#[case::no_rows(ResponseTemplate::new(200).set_body_json(json!({})))]
+#[case::unplaced(Say::Other(ResponseTemplate::new(500).set_body_json(json!({"message": "No such scanner"}))))]
+#[case::garbage(Say::Other(ResponseTemplate::new(200).set_body_string("<html>")))]
+#[case::arrow(Say::Other(ResponseTemplate::new(200).set_body_bytes([0xff, 0xff, 0xff, 0xff])))]
+#[case::cut(Say::Other(ResponseTemplate::new(200).set_body_string(r#"{"rows":[{"kind":"deployment","deployment":"dp_1"#)))]
+#[case::error_after_200(Say::Other(ResponseTemplate::new(200).set_body_string(r#"{"rows":[]}{"message":"boom"}"#)))]
+#[case::said_before(Say::Other(ResponseTemplate::new(200).set_body_json(
+    json!({"rows": [{"kind": "question", "deployment": "q0123456789abcdef"}, {"kind": "deployment", "deployment": "dp_1"}]})
+)))]
+#[case::no_rows(Say::Other(ResponseTemplate::new(200).set_body_json(json!({}))))]
 #[case::no_count(rows(&json!([{"kind": "work", "deployment": "", "service": "g", "handler": "h", "status": "x"}])))]
 #[case::no_pin(rows(&json!([{"kind": "work", "service": "g", "handler": "h", "status": "x", "count": 1}])))]
 #[case::no_kind(rows(&json!([{"deployment": "dp_1"}])))]
@@ -89,7 +123,7 @@ async fn empty_answers_know_nothing() {
 #[case::text_count(rows(&json!([{"kind": "work", "deployment": "", "service": "g", "handler": "h", "status": "x", "count": "1"}])))]
 #[case::less_than_none(rows(&json!([{"kind": "work", "deployment": "", "service": "g", "handler": "h", "status": "x", "count": -1}])))]
 #[tokio::test]
-async fn what_is_no_report_is_an_error(#[case] second: ResponseTemplate) {
+async fn what_is_no_report_is_an_error(#[case] second: Say) {
     let server = serve(attempts(), second).await;
     let kind = admin(&server).usage().await.unwrap_err().kind();
     assert!(matches!(kind, FailureKind::Malformed | FailureKind::Unavailable), "{kind:?}");
@@ -97,7 +131,7 @@ async fn what_is_no_report_is_an_error(#[case] second: ResponseTemplate) {
 
 #[tokio::test]
 async fn a_first_query_that_fails_ends_the_round() {
-    let server = serve(ResponseTemplate::new(500), unfinished()).await;
+    let server = serve(Say::Other(ResponseTemplate::new(500)), unfinished()).await;
     assert!(admin(&server).usage().await.is_err());
     assert_eq!(server.received_requests().await.unwrap().len(), 1);
 }

@@ -226,6 +226,7 @@ impl World {
         };
         UsageReport {
             known: self.registry.deployments.keys().cloned().collect(),
+            routed: self.registry.services.values().map(|service| service.deployment.clone()).collect(),
             deployments: (self.pinned.iter())
                 .map(|(id, count)| (id.clone(), Load { pinned: counts(*count), in_flight_unpinned: 0 }))
                 .collect(),
