@@ -1,13 +1,17 @@
 //! What the controller's process costs, and what it says of itself.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use http::Request;
 use kube::Client;
 use procfs::process::Process;
-use restate_tests::{Lab, Result, lab::OPERATOR_NAMESPACE};
+use restate_tests::{Lab, Result, eventually, lab::OPERATOR_NAMESPACE};
 
 /// How the kernel cuts the program's name.
 const NAME: &str = "restate-control";
+/// Until another controller serves.
+const BACK: Duration = Duration::from_mins(2);
 const SELECTOR: &str = "app.kubernetes.io/component=controller";
 
 /// The controller's process.
@@ -35,19 +39,18 @@ pub(super) struct Cost {
 impl Controller {
     /// Starts it anew, so that its memory is its own and not that of an earlier load, and finds it.
     pub(super) async fn fresh(lab: &Lab) -> Result<Self> {
-        let kubectl = lab.kubectl()?;
+        let (kubectl, client) = (lab.kubectl()?, lab.client().await?);
         let of = ["-n", OPERATOR_NAMESPACE];
-        let delete = ["delete", "pods", "-l", SELECTOR, "--wait=true"];
-        kubectl.run(of.into_iter().chain(delete)).await?;
-        let rollout = ["wait", "deployments", "-l", "app=restate-operator", "--for=condition=Available"];
-        kubectl.run(of.into_iter().chain(rollout).chain(["--timeout=120s"])).await?;
-        let name = ["get", "pods", "-l", SELECTOR, "-o", "jsonpath={.items[0].metadata.name}"];
-        let pod = kubectl.run(of.into_iter().chain(name)).await?;
-        let metrics = format!("/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{pod}:8080/proxy/metrics");
-        let mut named = procfs::process::all_processes()?.flatten();
-        let found = named.find(|process| process.stat().is_ok_and(|stat| stat.comm == NAME));
-        let process = found.context("the controller is no process of this machine")?;
-        Ok(Self { process, client: lab.client().await?, metrics })
+        kubectl.run(of.into_iter().chain(["delete", "pods", "-l", SELECTOR, "--wait=true"])).await?;
+        eventually("the controller to be back", BACK, || async {
+            let path = "jsonpath={.items[0].metadata.name} {.items[0].status.containerStatuses[0].ready}";
+            let seen = kubectl.run(of.into_iter().chain(["get", "pods", "-l", SELECTOR, "-o", path])).await?;
+            let Some(pod) = seen.strip_suffix(" true") else { return Ok(Err(seen)) };
+            let metrics = format!("/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{pod}:8080/proxy/metrics");
+            let found = process()?.map(|process| Self { process, client: client.clone(), metrics });
+            Ok(found.ok_or_else(|| "it is no process of this machine".to_owned()))
+        })
+        .await
     }
 
     /// What it has cost and asked so far.
@@ -72,6 +75,11 @@ impl Controller {
             registry: asked("registry"),
         })
     }
+}
+
+fn process() -> Result<Option<Process>> {
+    let mut all = procfs::process::all_processes()?.flatten();
+    Ok(all.find(|process| process.stat().is_ok_and(|stat| stat.comm == NAME)))
 }
 
 impl Cost {

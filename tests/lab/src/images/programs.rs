@@ -122,4 +122,11 @@ mod tests {
             assert!(manifest.contains(&format!("name = \"{}\"", program.name())), "{}", program.name());
         }
     }
+
+    #[test]
+    fn what_checks_nothing_goes_into_no_image() {
+        assert!(Program::iter().all(|program| !program.name().contains("unchecked")));
+        let dockerfile = std::fs::read_to_string(workspace().join("Dockerfile")).unwrap();
+        assert!(!dockerfile.contains("unchecked") && !dockerfile.contains("features"), "{dockerfile}");
+    }
 }
