@@ -38,7 +38,7 @@ pub const ROLES: [Role; 8] = [
     Role {
         name: "invocations",
         aggregates_to: &["admin"],
-        purpose: "See the invocations of a namespace, and stop or resume what is its own; nothing is lost",
+        purpose: "See the invocations of a namespace; pause, resume and cancel them",
         entries: &[
             ("restateinvocations", &[Verb::Get, Verb::List]),
             ("restateinvocations/cancel", &[Verb::Create]),
