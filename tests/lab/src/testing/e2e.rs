@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tokio::process::Command;
 
-use super::{TestArgs, program, tally::Tally};
+use super::{TestArgs, browser, program, tally::Tally};
 use crate::{
     Context, Result,
     claim::Claim,
@@ -36,6 +36,7 @@ pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Tally
         describe(&mut command, &node, &images);
         command.env("LAB_IMAGE_TYPESCRIPT", &typescript);
         describe_clients(&mut command, &clients, tools.path("etcd"), arguments.all);
+        browser::describe(context, arguments, &mut command).await?;
         if arguments.all {
             command.env("LAB_ALL", "1");
         }

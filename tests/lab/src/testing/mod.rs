@@ -4,6 +4,7 @@
 //! everything.
 
 mod borders;
+mod browser;
 mod chaos;
 mod charts;
 mod dependencies;

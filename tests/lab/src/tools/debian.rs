@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use crate::{Context, Result, process::Invocation};
 
@@ -28,6 +28,10 @@ const REQUIREMENTS: [Requirement; 7] = [
     Requirement { package: "mount", program: "mount" },
 ];
 
+/// Browsers without a window. The first is what Debian has; a hundred megabytes, so only for the tests that look at a
+/// page.
+const BROWSERS: [&str; 3] = ["chromium-headless-shell", "chromium", "google-chrome"];
+
 /// Where the distributions put the network plugins.
 const PLUGIN_DIRECTORIES: [&str; 3] = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 
@@ -37,17 +41,28 @@ pub const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 /// Installs what is missing, or names it.
 pub async fn ensure(context: &Context) -> Result<()> {
     let missing = missing();
-    if missing.is_empty() {
-        return Ok(());
+    if missing.is_empty() { Ok(()) } else { ensure_packages(context, &missing).await }
+}
+
+/// A browser, installed if there is none.
+pub async fn ensure_browser(context: &Context) -> Result<PathBuf> {
+    let found = || BROWSERS.into_iter().find_map(find);
+    if let Some(browser) = found() {
+        return Ok(browser);
     }
+    ensure_packages(context, &BROWSERS[..1]).await?;
+    found().context("the browser that was installed is not there")
+}
+
+async fn ensure_packages(context: &Context, missing: &[&str]) -> Result<()> {
     if !rustix::process::geteuid().is_root() || find("apt-get").is_none() {
         bail!("this machine lacks {0}. Install: apt-get install {0}", missing.join(" "));
     }
     let step = context.progress.step("installing packages");
     step.now(missing.join(" "));
-    if install(context, &missing).await.is_err() {
+    if install(context, missing).await.is_err() {
         apt(context, &["update"]).await?;
-        install(context, &missing).await?;
+        install(context, missing).await?;
     }
     step.done(missing.join(" "));
     Ok(())
