@@ -206,6 +206,8 @@ fn operator(args: &Args, namespace: &str, identity: &str) -> Operator {
         dns_suffix: args.platform.cluster_dns.clone(),
         ca_image: args.platform.canary_image.clone().unwrap_or_else(|| CA_IMAGE.to_owned()),
         identity: identity.to_owned(),
+        aws_cluster: args.platform.aws_pod_identity_association_cluster.clone(),
+        has_gcp_identities: args.platform.gcp_workload_identity,
         manages_policies: true,
     }
 }

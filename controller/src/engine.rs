@@ -67,6 +67,12 @@ impl Error {
         }
     }
 
+    /// Whether what was looked for is not there, nor its kind.
+    pub(crate) fn is_absence(&self) -> bool {
+        let Self::Gather { source, .. } = self else { return false };
+        matches!(&**source, kube::Error::Api(status) if status.code == 404)
+    }
+
     /// Whether it only repeats what failed before.
     pub(crate) fn was_said(&self) -> bool {
         matches!(self, Self::Execute(execute::Error::Resting { .. }))

@@ -82,6 +82,12 @@ pub struct ClusterSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::choice::<Provisioning>")]
     pub provisioning: Option<Provisioning>,
+    /// How many nodes hold a copy of each log and each partition. The cluster is provisioned with it (with fewer
+    /// nodes, with as many as there are), and it is raised once enough nodes run; it is never lowered. Unless set,
+    /// the server's `default-replication` counts when the cluster is provisioned, and people keep it afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 9))]
+    pub replication: Option<i32>,
 }
 
 impl ClusterSettings {

@@ -33,6 +33,10 @@ pub enum ConditionType {
     NotYetActedOn,
     /// The volumes have the size and the classes that the spec wants.
     StorageAsWanted,
+    /// Objects give the pods the cloud identities that the spec asks for.
+    IdentityReady,
+    /// The cluster's own configuration is not what the spec wants.
+    ClusterConfigDrift,
     /// The image is not rolled out: a minor version would be skipped, or Restate would go down.
     UpgradeHeld,
     /// Several nodes and nowhere to put snapshots.
@@ -77,8 +81,18 @@ pub enum Reason {
 
     /// The volumes have the size and the classes that the spec wants.
     VolumesAsWanted,
+    /// The pods have the identities that the spec asks for.
+    IdentityGiven,
+    /// Logs and partitions are replicated as wanted.
+    ReplicationAsWanted,
 
     // It will pass
+    /// An identity is being made by its own controller.
+    IdentityPending,
+    /// Replication is lower than wanted.
+    ReplicationBehind,
+    /// Too few nodes belong to the cluster for the replication that is wanted.
+    AwaitingNodes,
     /// Not every node runs the last change yet.
     RolloutUnfinished,
     /// Volumes are growing, or change their attributes.
@@ -131,6 +145,14 @@ pub enum Reason {
     StorageClassFixed,
     /// The storage class of the volumes does not let them grow.
     ExpansionNotAllowed,
+    /// The kind that gives an identity is not installed.
+    IdentityNotInstalled,
+    /// An identity cannot be made of what the spec and the operator say.
+    IdentityNotConfigured,
+    /// Replication is higher than wanted, and is never lowered by itself.
+    ReplicationHigher,
+    /// Logs live on one node alone.
+    LogsAreLocal,
     /// The image would skip a minor version.
     VersionSkipped,
     /// The image has a lower minor version than what runs.
@@ -347,8 +369,8 @@ mod tests {
     fn the_names_are_the_words_that_tools_wait_for() {
         let names: Vec<&str> = ConditionType::iter().map(Into::into).collect();
         let expected = "Ready Progressing Available Registered Stalled Draining Provisioned NotYetActedOn \
-                        StorageAsWanted UpgradeHeld SnapshotsNotConfigured MemoryOvercommitted AdminAccessClosed \
-                        SharesOperatorNamespace";
+                        StorageAsWanted IdentityReady ClusterConfigDrift UpgradeHeld SnapshotsNotConfigured \
+                        MemoryOvercommitted AdminAccessClosed SharesOperatorNamespace";
         assert_eq!(names.join(" "), expected);
     }
 

@@ -37,6 +37,7 @@ const LIMIT: usize = 1024 * 1024;
 const IDENT: &str = "/restate.node_ctl_svc.NodeCtlSvc/GetIdent";
 const PROVISION: &str = "/restate.node_ctl_svc.NodeCtlSvc/ProvisionCluster";
 const HEALTH: &str = "/restate.node_ctl_svc.NodeCtlSvc/ClusterHealth";
+const CONFIGURE: &str = "/restate.cluster_ctrl.ClusterCtrlSvc/SetClusterConfiguration";
 const CONFIGURATION: &str = "/restate.cluster_ctrl.ClusterCtrlSvc/GetClusterConfiguration";
 
 /// One node. Cheap to clone; it connects at the first call.
@@ -244,6 +245,14 @@ impl Node {
     pub async fn configuration(&self) -> Result<Configuration, Error> {
         let answer: wire::Configured = self.call(CONFIGURATION, wire::Empty {}, READ_DEADLINE).await?;
         self.configured(answer.configuration)
+    }
+
+    /// Changes the cluster's configuration; logs and partitions follow by themselves. The node must have the admin
+    /// role.
+    pub async fn configure(&self, wanted: &Configuration) -> Result<(), Error> {
+        let wanted = wire::Configured { configuration: Some(wire::Configuration::of(wanted)) };
+        let wire::Empty {} = self.call(CONFIGURE, wanted, READ_DEADLINE).await?;
+        Ok(())
     }
 
     fn configured(&self, configuration: Option<wire::Configuration>) -> Result<Configuration, Error> {

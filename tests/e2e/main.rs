@@ -12,6 +12,7 @@ mod apiserver_proxy;
 mod apiserver_rights;
 mod apiserver_ui;
 mod chart_release;
+mod cluster_growth;
 mod cluster_storage;
 mod controller_bad_input;
 mod controller_versions;

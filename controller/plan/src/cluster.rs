@@ -7,6 +7,7 @@
 
 mod config_map;
 mod disruption_budget;
+mod identity;
 mod memory;
 mod metadata;
 mod namespace;
@@ -15,6 +16,7 @@ mod plan;
 mod pod;
 mod policies;
 mod provisioning;
+mod replication;
 mod seen;
 mod service_account;
 mod services;
@@ -30,10 +32,12 @@ mod upgrade;
 mod validate;
 mod warnings;
 
+pub use identity::{Foreign, Found, identities_to_ask};
 pub use plan::{deletion, plan};
 pub use provisioning::{
     CLAIM, Claimed, Numbers, Provisioning, asks_nodes, claim_and_provision, decide, on_request,
 };
+pub use replication::{Configuration, Configured, asks_configuration};
 pub use seen::{Children, Node, NodeIdentity, Operator, Peer, Seen};
 pub use services::{ADMIN_PORT, INGRESS_PORT, NODE_PORT};
 pub use signing::provider_class_ref;

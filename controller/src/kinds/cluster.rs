@@ -10,7 +10,7 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::core::DynamicObject;
 use kube::{Api, Client, Resource, ResourceExt};
 use restate_crd::{Conditions, RestateCluster, RestateClusterStatus, finalizer};
-use restate_plan::cluster::{self, Children, Invalid, NAME, PEERS, Seen, Valid};
+use restate_plan::cluster::{self, Children, Configured, Foreign, Found, Invalid, NAME, PEERS, Seen, Valid};
 use restate_plan::{LookAgain, ObjectRef, Outcome, Plan};
 
 use crate::engine::{Context, Decision, Error, Finalizer, Kind, look};
@@ -41,15 +41,16 @@ impl Kind for RestateCluster {
         let mut seen = Seen {
             children,
             nodes: Vec::new(),
+            configuration: Configured::NotAsked,
+            identities: Vec::new(),
             users: users(object, &context.stores),
             operator: context.operator.as_ref().clone(),
         };
         if let Ok(valid) = &valid
             && object.metadata.deletion_timestamp.is_none()
-            && cluster::asks_nodes(valid)
         {
-            let expected = cluster::node_addresses(&valid.name, valid.replicas, &seen.operator.dns_suffix);
-            seen.nodes = context.restates.identities(&expected).await;
+            seen.identities = identities(valid, context).await;
+            look_at_nodes(valid, &mut seen, context).await;
         }
         Ok(Looked { valid, seen })
     }
@@ -76,6 +77,47 @@ impl Kind for RestateCluster {
 
     fn conditions(status: &mut RestateClusterStatus) -> &mut Conditions {
         &mut status.conditions
+    }
+}
+
+/// Asks the nodes for what the decision needs their word for.
+async fn look_at_nodes(valid: &Valid, seen: &mut Seen, context: &Context) {
+    let asks_configuration = cluster::asks_configuration(valid, seen);
+    if !cluster::asks_nodes(valid) && !asks_configuration {
+        return;
+    }
+    let expected = cluster::node_addresses(&valid.name, valid.replicas, &seen.operator.dns_suffix);
+    seen.nodes = context.restates.identities(&expected).await;
+    if let Some(node) = expected.first().filter(|_| asks_configuration) {
+        seen.configuration = match context.restates.configuration(node).await {
+            Ok(found) => Configured::Known(found),
+            Err(error) => Configured::Unknown { why: error.words() },
+        };
+    }
+}
+
+/// Objects of other projects that give an identity: asked for only where the spec names one, and only where their
+/// kind is installed.
+async fn identities(valid: &Valid, context: &Context) -> Vec<Foreign> {
+    let mut seen = Vec::new();
+    for reference in cluster::identities_to_ask(valid, &context.operator) {
+        let found = foreign(&reference, context).await;
+        seen.push(Foreign { reference, found });
+    }
+    seen
+}
+
+async fn foreign(reference: &ObjectRef, context: &Context) -> Found {
+    let served = context.client.list_api_group_resources(&reference.api_version);
+    match look(reference, served).await {
+        Ok(served) if served.resources.iter().any(|resource| resource.name == reference.plural) => {}
+        Err(error) if !error.is_absence() => return Found::Unknown { why: error.chain() },
+        Ok(_) | Err(_) => return Found::NotInstalled,
+    }
+    let api = context.executor.api(reference);
+    match look(reference, api.get_opt(&reference.name)).await {
+        Ok(found) => found.map_or(Found::Absent, |found| Found::Present(Box::new(found))),
+        Err(error) => Found::Unknown { why: error.chain() },
     }
 }
 

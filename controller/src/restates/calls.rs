@@ -5,7 +5,7 @@ use restate_client::admin::{self, Deregistered};
 use restate_client::node::{self, Membership};
 use restate_client::{Admin as Client, Endpoint, Node, endpoint};
 use restate_model::DeploymentId;
-use restate_plan::cluster::{self, NodeIdentity};
+use restate_plan::cluster::{self, Configuration, NodeIdentity};
 use restate_plan::{Admin, Provision, Registration};
 
 use super::Restates;
@@ -88,6 +88,44 @@ impl Restates {
             Ok(_) | Err(node::Error::AlreadyProvisioned { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The cluster's configuration, as this node says it.
+    pub(crate) async fn configuration(&self, node: &str) -> Result<Configuration, Error> {
+        let found = Node::new(node)?.configuration().await?;
+        let node::Configuration {
+            partitions,
+            partition_replication,
+            log_provider,
+            log_replication,
+            target_nodeset_size,
+        } = found;
+        Ok(Configuration {
+            partitions,
+            partition_replication,
+            log_provider,
+            log_replication,
+            target_nodeset_size,
+        })
+    }
+
+    /// Changes the cluster's configuration.
+    pub(crate) async fn configure(&self, node: &str, wanted: &Configuration) -> Result<(), Error> {
+        let Configuration {
+            partitions,
+            partition_replication,
+            log_provider,
+            log_replication,
+            target_nodeset_size,
+        } = wanted.clone();
+        let wanted = node::Configuration {
+            partitions,
+            partition_replication,
+            log_provider,
+            log_replication,
+            target_nodeset_size,
+        };
+        Ok(Node::new(node)?.configure(&wanted).await?)
     }
 
     fn client(&self, admin: &Admin) -> Result<Client, Error> {

@@ -158,6 +158,25 @@ impl Provision {
 }
 
 impl Configuration {
+    pub(super) fn of(wanted: &super::Configuration) -> Self {
+        let super::Configuration {
+            partitions,
+            partition_replication,
+            log_provider,
+            log_replication,
+            target_nodeset_size,
+        } = wanted;
+        Self {
+            num_partitions: *partitions,
+            partition_replication: Replication::of(partition_replication.as_ref()),
+            log_provider: Some(LogProvider {
+                provider: log_provider.clone(),
+                replication: Replication::of(log_replication.as_ref()),
+                target_nodeset_size: *target_nodeset_size,
+            }),
+        }
+    }
+
     pub(super) fn into_model(self) -> super::Configuration {
         let logs = self.log_provider.unwrap_or_default();
         super::Configuration {

@@ -7,12 +7,6 @@ use super::{Valid, stateful_set};
 /// One sentence per field that is not acted on yet.
 pub(super) fn fields(valid: &Valid, found: Option<&StatefulSet>) -> Vec<String> {
     let mut fields = Vec::new();
-    if valid.security.aws_pod_identity_association_role_arn.is_some() {
-        fields.push("spec.security.awsPodIdentityAssociationRoleArn: no association is made yet".to_owned());
-    }
-    if valid.security.aws_pod_security_groups.as_ref().is_some_and(|groups| !groups.is_empty()) {
-        fields.push("spec.security.awsPodSecurityGroups: no policy is made yet".to_owned());
-    }
     if let Some(found) = found {
         fields.extend(shrinking(valid, found));
     }

@@ -8,8 +8,9 @@ use kube_core::{Resource, ResourceExt};
 use restate_crd::RestateCluster;
 
 use super::{
-    Children, Provisioning, Seen, Valid, config_map, disruption_budget, metadata, namespace, policies,
-    provisioning, service_account, services, signing, stateful_set, status, storage, validate,
+    Children, Provisioning, Seen, Valid, config_map, disruption_budget, identity, metadata, namespace,
+    policies, provisioning, replication, service_account, services, signing, stateful_set, status, storage,
+    validate,
 };
 use crate::{EventKind, LookAgain, Note, ObjectRef, Outcome, Plan, Propagation, Step, Uid, applied};
 
@@ -17,6 +18,9 @@ use crate::{EventKind, LookAgain, Note, ObjectRef, Outcome, Plan, Propagation, S
 const ASK_NODES_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 /// How soon nodes are asked again whether somebody provisioned them by hand.
 const ASK_IF_PROVISIONED: SignedDuration = SignedDuration::from_secs(10);
+
+/// How soon others are asked again, whose objects are not watched: they take their time.
+const ASK_OTHERS_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// What to do about a cluster that is wanted.
 pub fn plan(valid: &Valid, seen: &Seen, now: Timestamp) -> Plan {
@@ -35,7 +39,8 @@ pub fn plan(valid: &Valid, seen: &Seen, now: Timestamp) -> Plan {
         steps.extend(provisioning::steps(valid, seen, now));
         steps.push(provisioned_note());
     }
-    Plan { steps, outcome: outcome(valid, children, &decision) }
+    steps.extend(replication::step(valid, seen));
+    Plan { steps, outcome: outcome(valid, seen, &decision) }
 }
 
 fn provisioned_note() -> Step {
@@ -49,7 +54,7 @@ fn provisioned_note() -> Step {
 
 /// The main path in order, then what stands beside it.
 fn object_steps(valid: &Valid, seen: &Seen) -> Vec<Step> {
-    let Seen { children, operator, .. } = seen;
+    let children = &seen.children;
     let mut steps: Vec<Step> = namespace::steps(valid, children.namespace.as_ref()).into_iter().collect();
     let account = service_account::service_account(valid);
     steps.extend(applied::apply_unless_same(account, children.service_account.as_ref()));
@@ -61,8 +66,9 @@ fn object_steps(valid: &Valid, seen: &Seen) -> Vec<Step> {
         steps.extend(apply_named::<Service>(service, &children.services));
     }
     steps.extend(provider_class_step(valid, children));
+    steps.extend(identity::steps(valid, seen));
     steps.extend(storage::steps(valid, children));
-    let set = stateful_set::step(valid, operator, children);
+    let set = stateful_set::step(valid, seen);
     // One thing at a time: a set that is about to change is not replaced yet.
     let replacement = if set.is_none() { storage::replacement(valid, children) } else { Vec::new() };
     steps.extend(set.into_iter().chain(replacement));
@@ -131,14 +137,21 @@ fn delete<K: Resource<DynamicType = ()>>(found: &K) -> Option<Step> {
     Some(Step::Delete { object, uid, propagation: Propagation::Background })
 }
 
-fn outcome(valid: &Valid, children: &Children, decision: &Provisioning) -> Outcome {
+fn outcome(valid: &Valid, seen: &Seen, decision: &Provisioning) -> Outcome {
+    let children = &seen.children;
     let waiting = |on, look_again| Outcome::Waiting { on, look_again };
+    if identity::is_awaited(valid, seen) {
+        return waiting("IdentityPending", LookAgain::After(ASK_OTHERS_AGAIN));
+    }
     match decision {
         Provisioning::Now => waiting("Provisioning", LookAgain::After(ASK_NODES_AGAIN)),
         Provisioning::NodesSilent { .. } => waiting("NodesSilent", LookAgain::After(ASK_NODES_AGAIN)),
         Provisioning::Claimed { until, .. } => waiting("ProvisioningClaimed", LookAgain::At(*until)),
         Provisioning::ByHand | Provisioning::ByServer => {
             waiting("AwaitingProvisioning", LookAgain::After(ASK_IF_PROVISIONED))
+        }
+        Provisioning::Done if replication::is_awaited(valid, seen) => {
+            waiting("ClusterConfigDrift", LookAgain::After(ASK_OTHERS_AGAIN))
         }
         Provisioning::Done if status::is_rolled_out(valid, children) => Outcome::Settled,
         Provisioning::Done => waiting("PodsNotReady", LookAgain::OnChange),

@@ -164,6 +164,9 @@ fn environment(valid: &Valid) -> Vec<EnvVar> {
     if must_not_provision_itself(valid) {
         variables.push(variable("RESTATE_AUTO_PROVISION", "false"));
     }
+    if finds_metadata_by_itself(valid) {
+        variables.push(variable("RESTATE_METADATA_CLIENT__ADDRESSES", &metadata_addresses()));
+    }
     variables.extend(memory::variables(valid));
     let own = valid.compute.env.iter().flatten();
     variables.retain(|ours| !own.clone().any(|theirs| theirs.name == ours.name));
@@ -173,6 +176,18 @@ fn environment(valid: &Valid) -> Vec<EnvVar> {
         variables.push(trusted_ca::variable());
     }
     variables
+}
+
+/// A node that joins must find the others; the server's own default is the node itself.
+fn finds_metadata_by_itself(valid: &Valid) -> bool {
+    let env = valid.compute.env.as_deref().unwrap_or_default();
+    settings::has_replicated_metadata(&valid.settings, env)
+        && !settings::has_metadata_addresses(&valid.settings, env)
+}
+
+/// The same for any number of nodes, so that growing restarts nobody: the first node, and whoever is there.
+fn metadata_addresses() -> String {
+    format!(r#"["http://{NAME}-0.{PEERS}:{NODE_PORT}/","http://{PEERS}:{NODE_PORT}/"]"#)
 }
 
 /// Where we provision, the server must wait for us unless the user says otherwise.

@@ -65,7 +65,7 @@ pub enum Provisioning {
 
 /// Whether a pass must ask the nodes.
 pub fn asks_nodes(valid: &Valid) -> bool {
-    !valid.provisioned && valid.replicas > 0
+    valid.replicas > 0 && !valid.provisioned
 }
 
 /// Where the cluster stands, as far as the nodes' words and the claim tell.
@@ -158,8 +158,9 @@ pub fn claim_and_provision(
     Some((claim, provision))
 }
 
-/// The steps of the controller: the numbers are the server's own configuration.
+/// The steps of the controller: the numbers are the server's own configuration, but for what the spec says.
 pub(super) fn steps(valid: &Valid, seen: &Seen, now: Timestamp) -> Vec<Step> {
-    let both = claim_and_provision(valid, seen, Numbers::default(), now);
+    let numbers = Numbers { replication: super::replication::at_first(valid), ..Numbers::default() };
+    let both = claim_and_provision(valid, seen, numbers, now);
     both.into_iter().flat_map(|(claim, provision)| [Step::Claim(claim), Step::Provision(provision)]).collect()
 }

@@ -8,6 +8,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube_core::DynamicObject;
 
+use super::{Configured, Foreign};
+
 /// Everything that a pass over one cluster looks at besides the object itself.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -15,6 +17,10 @@ pub struct Seen {
     pub children: Children,
     /// What each expected node says, by ordinal; empty where nobody asked ([`super::asks_nodes`]).
     pub nodes: Vec<Node>,
+    /// What the cluster's configuration is, where it was asked for ([`super::asks_configuration`]).
+    pub configuration: Configured,
+    /// Objects that give the pods an identity, where they were asked for ([`super::identities_to_ask`]).
+    pub identities: Vec<Foreign>,
     /// Names of the `RestateDeployment`s that register with this cluster, as `namespace/name`.
     pub users: Vec<String>,
     /// Who we are and where we run.
@@ -82,6 +88,10 @@ pub struct Operator {
     pub ca_image: String,
     /// Who claims a provisioning: the pod's name.
     pub identity: String,
+    /// Name of this EKS cluster, where pod identities can be associated.
+    pub aws_cluster: Option<String>,
+    /// Whether GCP workload identities can be bound.
+    pub has_gcp_identities: bool,
     /// Whether network policies are ours to manage at all.
     pub manages_policies: bool,
 }

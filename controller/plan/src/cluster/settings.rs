@@ -57,6 +57,12 @@ pub(super) fn has_replicated_metadata(config: &Table, env: &[EnvVar]) -> bool {
     kind.is_none_or(|kind| kind == "replicated")
 }
 
+/// Whether the user says where metadata is found.
+pub(super) fn has_metadata_addresses(config: &Table, env: &[EnvVar]) -> bool {
+    let configured = config.get("metadata-client").and_then(|client| client.get("addresses")).is_some();
+    configured || from_env(env, "RESTATE_METADATA_CLIENT__ADDRESSES") != Setting::Unset
+}
+
 /// Whether the nodes serve the admin API: they do unless their roles say otherwise.
 pub(super) fn has_admin_role(config: &Table, env: &[EnvVar]) -> bool {
     let roles = config.get("roles").and_then(Value::as_array);

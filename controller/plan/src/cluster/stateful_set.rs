@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube_core::{ObjectMeta, ResourceExt};
 use restate_crd::cluster::{Compute, Security};
 
-use super::{Children, NAME, Operator, PEERS, Valid, metadata, pod, storage, upgrade};
+use super::{NAME, Operator, PEERS, Seen, Valid, identity, metadata, pod, storage, upgrade};
 use crate::{Manager, ObjectRef, Step, Uid, applied, bookkeeping};
 
 /// Annotation with the digest of those fields of the spec that make the pod template.
@@ -46,11 +46,16 @@ pub(super) fn stateful_set(valid: &Valid, operator: &Operator, found: Option<&St
 }
 
 /// What to do about the stateful set.
-pub(super) fn step(valid: &Valid, operator: &Operator, children: &Children) -> Option<Step> {
+pub(super) fn step(valid: &Valid, seen: &Seen) -> Option<Step> {
+    let Seen { children, operator, .. } = seen;
     let found = children.stateful_set.as_ref();
     let apply = |set: StatefulSet| Step::Apply(Manager::Operator, Box::new(set.into()));
     let Some(existing) = found else {
-        return Some(apply(storage::replaced(valid).unwrap_or_else(|| stateful_set(valid, operator, None))));
+        let again = storage::replaced(valid);
+        if again.is_none() && identity::is_awaited(valid, seen) {
+            return None;
+        }
+        return Some(apply(again.unwrap_or_else(|| stateful_set(valid, operator, None))));
     };
     if storage::is_going(existing) {
         return None;

@@ -7,8 +7,8 @@ use restate_crd::cluster::RestateClusterStatus;
 use restate_crd::condition::{ConditionStatus, ConditionType, Conditions, Reason, Verdict};
 
 use super::{
-    Children, Invalid, Provisioning, Seen, Valid, metadata, pending, plan, provisioning, stateful_set,
-    storage, upgrade, warnings,
+    Children, Invalid, Provisioning, Seen, Valid, identity, metadata, pending, plan, provisioning,
+    replication, stateful_set, storage, upgrade, warnings,
 };
 
 /// The status of a cluster whose spec cannot be acted on: what exists stays as it is.
@@ -77,14 +77,33 @@ impl Facts<'_> {
         for (kind, verdict) in said {
             conditions.set(kind, verdict.of_generation(self.valid.generation), now);
         }
-        for (kind, warning) in warnings::warnings(self.valid, self.seen) {
-            let Some((reason, message)) = warning else {
-                conditions.clear(kind);
-                continue;
-            };
-            let verdict = Verdict::new(ConditionStatus::True, reason, message);
-            conditions.set(kind, verdict.of_generation(self.valid.generation), now);
+        self.publish_or_clear(conditions, ConditionType::IdentityReady, self.identity(), now);
+        let drift = replication::verdict(self.valid, self.seen);
+        if drift.is_some() || !self.valid.configuration_settled {
+            self.publish_or_clear(conditions, ConditionType::ClusterConfigDrift, drift, now);
         }
+        for (kind, warning) in warnings::warnings(self.valid, self.seen) {
+            let verdict =
+                warning.map(|(reason, message)| Verdict::new(ConditionStatus::True, reason, message));
+            self.publish_or_clear(conditions, kind, verdict, now);
+        }
+    }
+
+    fn publish_or_clear(
+        &self,
+        conditions: &mut Conditions,
+        kind: ConditionType,
+        verdict: Option<Verdict>,
+        now: Timestamp,
+    ) {
+        match verdict {
+            Some(verdict) => conditions.set(kind, verdict.of_generation(self.valid.generation), now),
+            None => conditions.clear(kind),
+        }
+    }
+
+    fn identity(&self) -> Option<Verdict> {
+        identity::verdict(self.valid, self.seen)
     }
 
     fn ready(&self) -> Verdict {
@@ -148,6 +167,11 @@ impl Facts<'_> {
             let message =
                 format!("stateful set {name}/restate exists and belongs to somebody else; it is left alone");
             return Some((Reason::NameTaken, message));
+        }
+        if let Some(missing) = self.identity().filter(|verdict| {
+            verdict.reason == Reason::IdentityNotInstalled || verdict.reason == Reason::IdentityNotConfigured
+        }) {
+            return Some((missing.reason, missing.message));
         }
         let held = upgrade::held(self.valid, &self.seen.children)?;
         // A rollout that is on its way ends by itself.

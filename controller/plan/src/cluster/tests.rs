@@ -12,8 +12,11 @@ use rstest::rstest;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+mod growth;
+mod identities;
+mod reach;
 mod rules;
-mod storage;
+mod volumes;
 
 use super::*;
 use crate::{Object, Outcome, Plan, Step};
@@ -32,6 +35,8 @@ fn operator() -> Operator {
         dns_suffix: "cluster.local".into(),
         ca_image: "alpine:3.21".into(),
         identity: "controller-0".into(),
+        aws_cluster: None,
+        has_gcp_identities: false,
         manages_policies: true,
     }
 }
@@ -459,7 +464,7 @@ prop_compose! {
     ) -> (RestateCluster, Vec<Node>) {
         let mut object = fresh(SMALL);
         object.spec.compute.replicas = Some(replicas);
-        object.spec.cluster = Some(ClusterSettings { auto_provision: auto, provisioning: by });
+        object.spec.cluster = Some(ClusterSettings { auto_provision: auto, provisioning: by, replication: None });
         object.status = provisioned.map(|provisioned| serde_json::from_value(json!({"provisioned": provisioned})).unwrap());
         if let Some(age) = claim_age {
             let holder = if own_claim { "controller-0" } else { "apiserver-1" };

@@ -8,6 +8,7 @@ use restate_crd::RestateCluster;
 use restate_crd::cluster::{
     Compute, DeletionPolicy, Provisioning, RequestSigningPrivateKey, Security, Storage,
 };
+use restate_crd::condition::{Condition, ConditionStatus, ConditionType};
 use toml::Table;
 
 use super::settings::{self, Setting};
@@ -35,6 +36,12 @@ pub struct Valid {
     pub provisioned_by: Provisioning,
     /// Whether the status says that it is provisioned.
     pub provisioned: bool,
+    /// How many copies of everything the controller is to keep.
+    pub replication: Option<u8>,
+    /// Whether the status says of this very spec that the cluster's configuration is as wanted.
+    pub configuration_settled: bool,
+    /// Whether the status speaks of identities: then there may be some to remove.
+    pub had_identities: bool,
     /// Who claimed the provisioning last, and when.
     pub claim: Option<super::Claimed>,
     pub(super) labels: Option<BTreeMap<String, String>>,
@@ -65,6 +72,9 @@ pub enum Invalid {
     /// Fewer than no nodes.
     #[error("spec.compute.replicas: {0} is negative; allowed is 0 or more")]
     NegativeReplicas(i32),
+    /// Not a number of copies.
+    #[error("spec.cluster.replication: {0} is out of range; allowed is 1 to 9")]
+    Replication(i32),
     /// The configuration is not TOML.
     #[error("spec.config: is not TOML: {0}")]
     Config(String),
@@ -125,6 +135,9 @@ pub fn validate(object: &RestateCluster) -> Result<Valid, Invalid> {
             .as_ref()
             .map_or(Provisioning::Manual, restate_crd::cluster::ClusterSettings::provisioned_by),
         provisioned: object.status.as_ref().and_then(|status| status.provisioned) == Some(true),
+        replication: replication(object)?,
+        configuration_settled: configuration_settled(object),
+        had_identities: condition(object, ConditionType::IdentityReady).is_some(),
         claim: super::Claimed::of(object),
         labels: object.metadata.labels.clone(),
         annotations: object.metadata.annotations.clone(),
@@ -166,6 +179,29 @@ fn replicas(compute: &Compute) -> Result<i32, Invalid> {
     }
     let replicas = compute.replicas.unwrap_or(1);
     if replicas < 0 { Err(Invalid::NegativeReplicas(replicas)) } else { Ok(replicas) }
+}
+
+fn replication(object: &RestateCluster) -> Result<Option<u8>, Invalid> {
+    let Some(copies) = object.spec.cluster.as_ref().and_then(|cluster| cluster.replication) else {
+        return Ok(None);
+    };
+    u8::try_from(copies)
+        .ok()
+        .filter(|copies| (1..=9).contains(copies))
+        .map(Some)
+        .ok_or(Invalid::Replication(copies))
+}
+
+fn condition(object: &RestateCluster, kind: ConditionType) -> Option<&Condition> {
+    object.status.as_ref()?.conditions.get(kind)
+}
+
+fn configuration_settled(object: &RestateCluster) -> bool {
+    let said = condition(object, ConditionType::ClusterConfigDrift);
+    said.is_some_and(|said| {
+        said.status == ConditionStatus::False.as_ref()
+            && said.observed_generation == object.metadata.generation
+    })
 }
 
 fn settings_of(config: Option<&str>) -> Result<Table, Invalid> {

@@ -1,0 +1,158 @@
+//! What clients of all kinds hold of the virtual kinds after a time of churn is what a fresh list shows: client-go's
+//! informers with all their features, kube's watcher in both modes, in the long run also Python's client.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use futures::{StreamExt, TryStreamExt};
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, ResourceExt};
+use restate_tests::{Lab, Namespace, Parked, Result};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+const GROUP_VERSION: &str = "control.restate.dev/v1alpha1";
+/// Short enough for every run.
+const BRIEFLY: Duration = Duration::from_secs(25);
+const LONG: Duration = Duration::from_mins(4);
+/// After the last change: a poll, a watch and a list.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// W1–W16, R6, S5: and no answer was an error of the server.
+#[tokio::test]
+async fn clients_hold_what_a_list_shows_after_churn() -> Result {
+    let lab = Lab::of_this_run()?;
+    let namespace = Namespace::new(&lab, "churn").await?;
+    let lasting = if lab.runs_all() { LONG } else { BRIEFLY };
+    let churning = tokio::spawn(churn(Parked::new(&lab, &namespace), Instant::now() + lasting));
+    let seconds = lasting.as_secs().to_string();
+    let informers = program(lab.program("INFORMERS")?, &[GROUP_VERSION, &seconds]);
+    let lists = held(&lab, &watched(), watcher::Config::default(), lasting);
+    let streams = held(&lab, &watched(), watcher::Config::default().streaming_lists(), lasting);
+    let python = async {
+        match lab.runs_all() {
+            true => {
+                let script = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/python/watch.py");
+                program(lab.program("PYTHON")?, &[script, GROUP_VERSION, &seconds]).await
+            }
+            false => Ok(Vec::new()),
+        }
+    };
+    let (informers, lists, streams, python) = futures::join!(informers, lists, streams, python);
+    churning.await??;
+    lists.context("kube, by lists")?;
+    streams.context("kube, by streams")?;
+    python.context("Python's client")?;
+    let reports = informers.context("client-go's informers")?;
+    let events = |field: &str| reports.iter().filter_map(|report| report[field].as_u64()).sum::<u64>();
+    ensure!(events("added") > 0 && events("modified") > 0 && events("deleted") > 0, "W1: {reports:?}");
+    Ok(())
+}
+
+/// Versions come, change and go.
+async fn churn(parked: Parked, until: Instant) -> Result {
+    let mut revision = 0;
+    while Instant::now() < until {
+        revision += 1;
+        for name in ["a", "b", "c", "d"] {
+            parked.apply(name, revision).await?;
+        }
+        if revision % 2 == 0 {
+            parked.delete("d").await?;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    Ok(())
+}
+
+/// Runs a client; what it prints, line by line.
+async fn program(mut command: tokio::process::Command, arguments: &[&str]) -> Result<Vec<Value>> {
+    let output = command.args(arguments).stdin(Stdio::null()).output().await?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let words = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{words}\n{text}");
+    Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+}
+
+fn watched() -> ApiResource {
+    ApiResource {
+        group: "control.restate.dev".to_owned(),
+        version: "v1alpha1".to_owned(),
+        api_version: GROUP_VERSION.to_owned(),
+        kind: "RestateDeploymentVersion".to_owned(),
+        plural: "restatedeploymentversions".to_owned(),
+    }
+}
+
+type Store = BTreeMap<String, Value>;
+
+/// Watches with kube and compares in the end.
+async fn held(lab: &Lab, kind: &ApiResource, config: watcher::Config, lasting: Duration) -> Result {
+    let api = Api::<DynamicObject>::all_with(lab.client().await?, kind);
+    let (told, held) = tokio::sync::watch::channel(Store::new());
+    let task = Follower(tokio::spawn(follow(api.clone(), config, told)));
+    tokio::time::sleep(lasting).await;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let list = api.list(&ListParams::default()).await?;
+        let fresh: Store = list.items.iter().map(entry).collect::<Result<_>>()?;
+        if *held.borrow() == fresh {
+            return Ok(());
+        }
+        ensure!(!task.0.is_finished(), "the watch has ended");
+        ensure!(Instant::now() < deadline, "held {:?}, listed {:?}", held.borrow().keys(), fresh.keys());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+struct Follower(JoinHandle<Result>);
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn follow(
+    api: Api<DynamicObject>,
+    config: watcher::Config,
+    told: tokio::sync::watch::Sender<Store>,
+) -> Result {
+    let mut events = watcher(api, config).default_backoff().boxed();
+    let mut next = Store::new();
+    while let Some(event) = events.try_next().await? {
+        match event {
+            Event::Init => next.clear(),
+            Event::InitApply(object) => next.extend([entry(&object)?]),
+            Event::InitDone => drop(told.send_replace(std::mem::take(&mut next))),
+            Event::Apply(object) => {
+                let (key, value) = entry(&object)?;
+                told.send_modify(|store| drop(store.insert(key, value)));
+            }
+            Event::Delete(object) => {
+                let (key, _) = entry(&object)?;
+                told.send_modify(|store| drop(store.remove(&key)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An object by its key. When the server last looked is no part of what it saw.
+fn entry(object: &DynamicObject) -> Result<(String, Value)> {
+    let key = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
+    let mut value = serde_json::to_value(object)?;
+    // A list says the type once, a watch with each object.
+    for field in ["apiVersion", "kind"] {
+        value.as_object_mut().and_then(|object| object.remove(field));
+    }
+    if let Some(status) = value.get_mut("status").and_then(Value::as_object_mut) {
+        status.remove("observedAt");
+    }
+    Ok((key, value))
+}
