@@ -14,7 +14,8 @@ use anyhow::{Context as _, ensure};
 use restate_tests::{Lab, Result, lab::OPERATOR_NAMESPACE};
 use tokio::process::{Child, Command};
 
-const CONTROLLER: &str = "app.kubernetes.io/component=controller";
+const PODS: &str = "app.kubernetes.io/component=controller";
+const COMPONENT: &str = "/spec/template/metadata/labels/app.kubernetes.io~1component";
 
 /// The program, while it runs.
 pub(crate) struct Unchecked {
@@ -28,10 +29,12 @@ impl Unchecked {
     pub(crate) async fn start(lab: &Lab) -> Result<Self> {
         let program = env::var_os("LAB_UNCHECKED").context("the unchecked controller was not built")?;
         let kubectl = lab.kubectl()?;
-        let get = ["-n", OPERATOR_NAMESPACE, "get", "deployments", "-l", CONTROLLER, "-o", "json"];
-        let found = kubectl.json(get).await?;
-        let found = &found["items"][0];
-        let deployment = found["metadata"]["name"].as_str().context("no controller is installed")?.to_owned();
+        let found = kubectl.json(["-n", OPERATOR_NAMESPACE, "get", "deployments", "-o", "json"]).await?;
+        let all = found["items"].as_array().into_iter().flatten();
+        let mut controllers = all.filter(|it| it.pointer(COMPONENT).is_some_and(|name| name == "controller"));
+        let found = controllers.next().context("no controller is installed")?;
+        let deployment =
+            found["metadata"]["name"].as_str().context("a deployment without a name")?.to_owned();
         let mut unchecked = Self { lab: lab.clone(), deployment, child: None };
         unchecked.scale("0").await?;
         // It ends with this process, however that ends.
@@ -66,7 +69,7 @@ impl Unchecked {
         let (name, count) = (format!("deployment/{}", self.deployment), format!("--replicas={replicas}"));
         kubectl.run(["-n", OPERATOR_NAMESPACE, "scale", &name, &count]).await?;
         let began = Instant::now();
-        let pods = ["-n", OPERATOR_NAMESPACE, "get", "pods", "-l", CONTROLLER, "-o", "name"];
+        let pods = ["-n", OPERATOR_NAMESPACE, "get", "pods", "-l", PODS, "-o", "name"];
         while (kubectl.run(pods).await?.lines().count() == 0) != (replicas == "0") {
             ensure!(began.elapsed() < Duration::from_mins(2), "the controller's pod does not come or go");
             tokio::time::sleep(Duration::from_millis(300)).await;
