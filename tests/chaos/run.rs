@@ -193,8 +193,8 @@ async fn restlessness(world: &World, rollouts: &Rollouts, limit: Duration) -> Op
             let ours = versions.iter().filter(|version| version.service == *service);
             let alive: Vec<_> = ours.clone().filter(|version| version.replicas > 0).collect();
             let known = |name: &str| registered.iter().any(|it| host(&it.endpoint) == name);
-            let names: Vec<_> = ours.filter(|version| known(&version.name)).map(|it| &it.version).collect();
-            if alive.iter().map(|version| &version.version).ne([wanted]) || names != [wanted] {
+            let names: Vec<_> = ours.filter(|version| known(&version.name)).map(|it| &it.says).collect();
+            if alive.iter().map(|version| &version.says).ne([wanted]) || names != [wanted] {
                 unrest.push(format!("{service} wants {wanted}, runs {alive:?}, registered {names:?}"));
             }
         }

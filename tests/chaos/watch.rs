@@ -84,7 +84,7 @@ impl Seen {
         let known: Vec<Known> = world.rows(KNOWN).await?;
         for Known { id, endpoint } in &known {
             if let Some(version) = by_name.get(host(endpoint)) {
-                self.versions.insert(id.clone(), version.version.clone());
+                self.versions.insert(id.clone(), version.says.clone());
             }
         }
         self.removed = self.versions.keys().filter(|id| known.iter().all(|known| known.id != **id)).count();
@@ -134,7 +134,7 @@ mod tests {
         Version {
             name: "walk-0-abc".to_owned(),
             service: "walk-0".to_owned(),
-            version: "v1".to_owned(),
+            says: "v1".to_owned(),
             replicas,
         }
     }

@@ -50,7 +50,7 @@ pub(crate) struct Version {
     /// The service.
     pub(crate) service: String,
     /// What it calls itself.
-    pub(crate) version: String,
+    pub(crate) says: String,
     /// How many pods it is to have.
     pub(crate) replicas: i32,
 }
@@ -184,7 +184,7 @@ impl Version {
         Some(Self {
             name: set.metadata.name.clone()?,
             service: variable("SERVICE_NAME")?,
-            version: variable("VERSION")?,
+            says: variable("VERSION")?,
             replicas: spec.replicas.unwrap_or(1),
         })
     }
