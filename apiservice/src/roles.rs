@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    /// RoleBindings give nothing of what belongs to the cluster, so it stands in roles of its own.
+    /// A binding in a namespace gives nothing of what belongs to the cluster, so that stands in roles of its own.
     #[test]
     fn what_is_cluster_scoped_is_aggregated_nowhere() {
         let is_cluster_scoped = |resource: &str| {

@@ -228,20 +228,20 @@ mod tests {
 
     /// Z12: an invocation moves to versions of its own RestateDeployment only, whatever id or name is given.
     #[rstest]
-    #[case::nothing(None, Some(None))]
-    #[case::keep(Some("Keep"), Some(Some(Onto::Keep)))]
-    #[case::latest(Some("Latest"), Some(Some(Onto::Latest)))]
-    #[case::own(Some("greeter-2"), Some(Some(Onto::Deployment("dp_new".into()))))]
-    #[case::of_another(Some("ledger-1"), None)]
-    #[case::an_id(Some("dp_bank"), None)]
-    #[case::unknown(Some("greeter-9"), None)]
+    #[case::nothing(None, Ok(None))]
+    #[case::keep(Some("Keep"), Ok(Some(Onto::Keep)))]
+    #[case::latest(Some("Latest"), Ok(Some(Onto::Latest)))]
+    #[case::own(Some("greeter-2"), Ok(Some(Onto::Deployment("dp_new".into()))))]
+    #[case::of_another(Some("ledger-1"), Err(422))]
+    #[case::an_id(Some("dp_bank"), Err(422))]
+    #[case::unknown(Some("greeter-9"), Err(422))]
     fn z12_versions_are_the_deployments_own(
         #[case] version: Option<&str>,
-        #[case] expected: Option<Option<Onto>>,
+        #[case] expected: Result<Option<Onto>, u16>,
     ) {
         let wish = Wish { version: version.map(str::to_owned), from_entry: None };
         let given = onto::<RestateInvocationResume>(&wish, &found());
-        assert_eq!(given.map_err(|status| status.code().as_u16()), expected.ok_or(422));
+        assert_eq!(given.map_err(|status| status.code().as_u16()), expected);
     }
 
     #[test]

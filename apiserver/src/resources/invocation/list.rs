@@ -1,5 +1,7 @@
 //! Getting and listing: bounded pages over every Restate of a namespace, in the order of their keys.
 
+use std::cmp::Ordering;
+
 use apiserver_machinery::list::ListRequest;
 use apiserver_machinery::resource::{Call, Computed, Page};
 use apiserver_machinery::status::Status;
@@ -13,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Invocations;
 use super::object::object;
-use super::selection::Pushed;
+use super::selection::{Nothing, Pushed};
 use crate::atlas::Territory;
 use crate::refusal::unanswered;
 
@@ -40,12 +42,29 @@ impl Place {
         BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// After which invocation this Restate goes on; none where it has been told already.
-    fn in_restate(&self, key: &str) -> Option<Option<InvocationId>> {
+    /// Where this Restate goes on.
+    fn in_restate(&self, key: &str) -> Onward {
         match key.cmp(&self.restate) {
-            std::cmp::Ordering::Less => None,
-            std::cmp::Ordering::Equal => Some(self.after.clone()),
-            std::cmp::Ordering::Greater => Some(None),
+            Ordering::Less => Onward::Done,
+            Ordering::Equal => self.after.clone().map_or(Onward::Whole, Onward::After),
+            Ordering::Greater => Onward::Whole,
+        }
+    }
+}
+
+/// What of one Restate is still to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Onward {
+    Done,
+    After(InvocationId),
+    Whole,
+}
+
+impl Onward {
+    fn after(self) -> Option<InvocationId> {
+        match self {
+            Self::Done | Self::Whole => None,
+            Self::After(id) => Some(id),
         }
     }
 }
@@ -74,8 +93,10 @@ impl Computed for Invocations {
         let map = self.atlas.asked(call.namespace()).await?;
         let mut gathering = Gathering::default();
         for territory in map.of(call.namespace()) {
-            let Some(after) = start.in_restate(&territory.admin.key.to_string()) else { continue };
-            if !self.gather(&mut gathering, territory, (request, after, limit)).await {
+            let onward = start.in_restate(territory.admin.key.as_str());
+            if onward != Onward::Done
+                && !self.gather(&mut gathering, territory, (request, onward.after(), limit)).await
+            {
                 break;
             }
         }
@@ -97,8 +118,8 @@ impl Invocations {
         let room = limit - gathering.objects.len();
         match (territory.observed_at(), conditions) {
             (None, _) => gathering.failures.push(self.atlas.restates.no_answer(&territory.admin)),
-            (Some(_), None) => gathering.answers += 1,
-            (Some(_), Some(conditions)) => {
+            (Some(_), Err(Nothing)) => gathering.answers += 1,
+            (Some(_), Ok(conditions)) => {
                 let wanted = Wanted { scope, conditions, after, limit: room + 1 };
                 match self.ask(territory, &wanted).await {
                     Ok(found) => gathering.add(territory, found, room),
@@ -165,15 +186,12 @@ mod tests {
     }
 
     #[rstest]
-    #[case("a", None)]
-    #[case("b", Some(Some("inv_1")))]
-    #[case("c", Some(None))]
-    fn r12_a_list_goes_on_in_the_restate_where_it_stopped(
-        #[case] key: &str,
-        #[case] expected: Option<Option<&str>>,
-    ) {
+    #[case("a", Onward::Done)]
+    #[case("b", Onward::After("inv_1".into()))]
+    #[case("c", Onward::Whole)]
+    fn r12_a_list_goes_on_in_the_restate_where_it_stopped(#[case] key: &str, #[case] expected: Onward) {
         let place = Place { restate: "b".to_owned(), after: Some("inv_1".into()) };
-        assert_eq!(place.in_restate(key), expected.map(|after| after.map(InvocationId::from)));
+        assert_eq!(place.in_restate(key), expected);
     }
 
     fn three() -> Vec<Invocation> {

@@ -15,6 +15,10 @@ use super::object::shown;
 use crate::atlas::Owner;
 use crate::resources::version::label_value;
 
+/// Nothing can be what the selection asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Nothing;
+
 /// A selection of invocations.
 pub(super) struct Pushed<'a>(pub(super) &'a Selection);
 
@@ -30,32 +34,32 @@ impl Pushed<'_> {
             && self.label_admits("restate.dev/cluster", &label_value(&owner.cluster))
     }
 
-    /// What Restate is asked beyond the scope, given the services that there are; none where nothing can match.
-    pub(super) fn conditions(&self, services: &BTreeSet<ServiceName>) -> Option<Vec<Condition>> {
+    /// What Restate is asked beyond the scope, given the services that there are.
+    pub(super) fn conditions(&self, services: &BTreeSet<ServiceName>) -> Result<Vec<Condition>, Nothing> {
         let mut all: Vec<Condition> = Vec::new();
         all.extend(self.services(services)?);
         all.extend(self.states()?);
         for requirement in &self.0.fields.0 {
             all.extend(plain(requirement)?);
         }
-        Some(all)
+        Ok(all)
     }
 
-    fn services(&self, services: &BTreeSet<ServiceName>) -> Option<Option<Condition>> {
+    fn services(&self, services: &BTreeSet<ServiceName>) -> Result<Option<Condition>, Nothing> {
         let admitted = |name: &&ServiceName| {
             self.field_admits("status.service", name.as_str())
                 && self.label_admits("restate.dev/service", &label_value(name.as_str()))
         };
         let values: Vec<String> = services.iter().filter(admitted).map(ToString::to_string).collect();
         if values.is_empty() {
-            return None;
+            return Err(Nothing);
         }
         let is_narrower = values.len() < services.len();
-        Some(is_narrower.then_some(Condition { column: Column::Service, is: true, values }))
+        Ok(is_narrower.then_some(Condition { column: Column::Service, is: true, values }))
     }
 
     /// A state that is not known here has no word: it can only be asked for as none of the others.
-    fn states(&self) -> Option<Option<Condition>> {
+    fn states(&self) -> Result<Option<Condition>, Nothing> {
         let admits = |state: InvocationState| {
             self.field_admits("status.state", state.as_ref())
                 && self.label_admits("restate.dev/state", state.as_ref())
@@ -65,10 +69,10 @@ impl Pushed<'_> {
         let words = |states: Vec<_>| states.into_iter().map(|state| word(state).to_owned()).collect();
         let column = Column::State;
         match (admits(InvocationState::Unknown), admitted.is_empty(), refused.is_empty()) {
-            (true, _, true) => Some(None),
-            (true, _, false) => Some(Some(Condition { column, is: false, values: words(refused) })),
-            (false, true, _) => None,
-            (false, false, _) => Some(Some(Condition { column, is: true, values: words(admitted) })),
+            (true, _, true) => Ok(None),
+            (true, _, false) => Ok(Some(Condition { column, is: false, values: words(refused) })),
+            (false, true, _) => Err(Nothing),
+            (false, false, _) => Ok(Some(Condition { column, is: true, values: words(admitted) })),
         }
     }
 
@@ -84,17 +88,17 @@ impl Pushed<'_> {
     }
 }
 
-/// What one field of an invocation itself must be; none where nothing can be it.
-fn plain(requirement: &FieldRequirement) -> Option<Option<Condition>> {
+/// What one field of an invocation itself must be.
+fn plain(requirement: &FieldRequirement) -> Result<Option<Condition>, Nothing> {
     let FieldRequirement { path, equal, value } = requirement;
     let column = match path.as_str() {
-        "metadata.name" if *equal && !value.starts_with("inv_") => return None,
+        "metadata.name" if *equal && !value.starts_with("inv_") => return Err(Nothing),
         "metadata.name" if *equal => Column::Id,
         "status.handler" => Column::Handler,
         "status.key" => Column::Key,
-        _ => return Some(None),
+        _ => return Ok(None),
     };
-    Some(Some(Condition { column, is: *equal, values: vec![value.clone()] }))
+    Ok(Some(Condition { column, is: *equal, values: vec![value.clone()] }))
 }
 
 fn key_of(requirement: &LabelRequirement) -> &str {
@@ -128,35 +132,31 @@ mod tests {
         ["Greeter", "Old"].map(ServiceName::from).into()
     }
 
-    fn pushed(labels: &str, fields: &str) -> Option<Vec<Condition>> {
-        Pushed(&selection(labels, fields)).conditions(&services())
-    }
-
-    fn one(column: Column, is: bool, values: &[&str]) -> Option<Vec<Condition>> {
-        Some(vec![Condition { column, is, values: values.iter().map(ToString::to_string).collect() }])
+    fn one(column: Column, is: bool, values: &[&str]) -> Vec<Condition> {
+        vec![Condition { column, is, values: values.iter().map(ToString::to_string).collect() }]
     }
 
     #[rstest]
-    #[case::everything("", "", Some(vec![]))]
-    #[case::a_state("restate.dev/state=Paused", "", one(Column::State, true, &["paused"]))]
-    #[case::inboxed("", "status.state=Inboxed", one(Column::State, true, &["pending"]))]
-    #[case::unfinished("", "status.state!=Completed", one(Column::State, false, &["completed"]))]
-    #[case::no_state("restate.dev/state=Asleep", "", None)]
-    #[case::contradiction("restate.dev/state=Paused", "status.state=Running", None)]
-    #[case::a_service("restate.dev/service in (Greeter,Other)", "", one(Column::Service, true, &["Greeter"]))]
-    #[case::no_service("restate.dev/service=Foreign", "", None)]
-    #[case::a_handler("", "status.handler=run", one(Column::Handler, true, &["run"]))]
-    #[case::a_quote("", "status.key=it's", one(Column::Key, true, &["it's"]))]
-    #[case::no_key("", "status.key=", one(Column::Key, true, &[""]))]
-    #[case::a_name("", "metadata.name=inv_1", one(Column::Id, true, &["inv_1"]))]
-    #[case::no_name("", "metadata.name=greeter", None)]
-    #[case::of_no_concern("app=web", "status.version=greeter-1", Some(vec![]))]
+    #[case::everything("", "", Ok(vec![]))]
+    #[case::a_state("restate.dev/state=Paused", "", Ok(one(Column::State, true, &["paused"])))]
+    #[case::inboxed("", "status.state=Inboxed", Ok(one(Column::State, true, &["pending"])))]
+    #[case::unfinished("", "status.state!=Completed", Ok(one(Column::State, false, &["completed"])))]
+    #[case::no_state("restate.dev/state=Asleep", "", Err(Nothing))]
+    #[case::contradiction("restate.dev/state=Paused", "status.state=Running", Err(Nothing))]
+    #[case::a_service("restate.dev/service in (Greeter,Other)", "", Ok(one(Column::Service, true, &["Greeter"])))]
+    #[case::no_service("restate.dev/service=Foreign", "", Err(Nothing))]
+    #[case::a_handler("", "status.handler=run", Ok(one(Column::Handler, true, &["run"])))]
+    #[case::a_quote("", "status.key=it's", Ok(one(Column::Key, true, &["it's"])))]
+    #[case::no_key("", "status.key=", Ok(one(Column::Key, true, &[""])))]
+    #[case::a_name("", "metadata.name=inv_1", Ok(one(Column::Id, true, &["inv_1"])))]
+    #[case::no_name("", "metadata.name=greeter", Err(Nothing))]
+    #[case::of_no_concern("app=web", "status.version=greeter-1", Ok(vec![]))]
     fn r10_what_restate_can_tell_it_is_asked(
         #[case] labels: &str,
         #[case] fields: &str,
-        #[case] expected: Option<Vec<Condition>>,
+        #[case] expected: Result<Vec<Condition>, Nothing>,
     ) {
-        assert_eq!(pushed(labels, fields), expected);
+        assert_eq!(Pushed(&selection(labels, fields)).conditions(&services()), expected);
     }
 
     /// What Restate would answer to conditions about one invocation.
@@ -221,7 +221,7 @@ mod tests {
                 && selection.fields.0.iter().all(admits);
             let pushed = Pushed(&selection);
             let asked = pushed.wants(owner)
-                && pushed.conditions(&services()).is_some_and(|conditions| holds(&conditions, &found));
+                && pushed.conditions(&services()).is_ok_and(|conditions| holds(&conditions, &found));
             prop_assert!(asked || !selected, "{labels} {fields} {found:?}");
         }
     }
