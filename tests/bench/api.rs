@@ -14,6 +14,7 @@ mod figures;
 mod limit;
 mod process;
 mod reading;
+mod sample;
 mod stock;
 mod watchers;
 mod watching;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
-use restate_tests::{Kubectl, Lab, Result};
+use restate_tests::{Kubectl, Lab, Restate, Result};
 use serde_json::Value;
 
 use self::{
@@ -31,6 +32,7 @@ use self::{
     figures::table,
     limit::{Limit, Replies},
     reading::Contender,
+    sample::Sample,
     stock::Stock,
 };
 
@@ -62,6 +64,8 @@ struct Scene<'a> {
     kubectl: Kubectl,
     admin: &'a StandIn,
     limit: &'a Limit,
+    sample: &'a Sample,
+    restate: &'a Restate,
     contenders: Vec<Contender>,
 }
 
@@ -73,9 +77,19 @@ pub(super) async fn run(words: &[String]) -> Result {
     let asker = Asker::new(&lab)?;
     let address = lab.address().await?;
     let (admin, limit) = (StandIn::new(&address).await?, Limit::new(&address).await?);
-    let kubectl = lab.kubectl()?;
-    let contenders = contenders();
-    let scene = Scene { lab: &lab, asker: &asker, kubectl, admin: &admin, limit: &limit, contenders };
+    // While there is a controller to make it.
+    let restate = Restate::shared(&lab).await?;
+    let sample = Sample::start(&lab).await?;
+    let scene = Scene {
+        lab: &lab,
+        asker: &asker,
+        kubectl: lab.kubectl()?,
+        admin: &admin,
+        limit: &limit,
+        sample: &sample,
+        restate: &restate,
+        contenders: contenders(&sample),
+    };
     let mut stock = Stock::open(&lab, &asker, &admin, NAMESPACE).await?;
     let measured = scene.measure(&mut stock, &arguments).await;
     // Whatever was measured: what was made goes, and what was stopped comes back.
@@ -83,11 +97,12 @@ pub(super) async fn run(words: &[String]) -> Result {
     measured.and(cleared).and(closed)
 }
 
-fn contenders() -> Vec<Contender> {
+fn contenders(sample: &Sample) -> Vec<Contender> {
     let at = |group: &str, plural: &str| format!("/apis/{group}/namespaces/{NAMESPACE}/{plural}");
     vec![
         Contender { name: "this API", path: at(GROUP, "restatedeploymentversions") },
         Contender { name: "CRD", path: at(&format!("{}/v1", crd::GROUP), crd::PLURAL) },
+        Contender { name: sample::PROGRAM, path: sample.path() },
         Contender { name: reading::LIMIT, path: at(&format!("{}/v1", limit::GROUP), limit::PLURAL) },
     ]
 }
@@ -102,19 +117,21 @@ impl Scene<'_> {
         self.kubectl.run(available.into_iter().chain([format!("v1.{}", limit::GROUP).as_str()])).await?;
         tokio::time::sleep(REST).await;
         let mut memory = vec![cells(&["moment", "resident MB", "of its own MB", "peak MB", "CPU s"])];
-        memory.push(costs("at rest, 0 versions")?);
+        memory.push(costs("at rest, 0 versions", OURS)?);
         let head = ["objects", "request", "server", "kB", "p50 ms", "p90 ms", "÷ limit"];
         let mut reads = vec![cells(&head)];
         let mut stored = 0;
         for size in &arguments.versions {
             stock.grow(*size).await?;
-            memory.push(costs(&format!("{size} versions, just made"))?);
+            memory.push(costs(&format!("{size} versions, just made"), OURS)?);
             let objects = self.prepare(stored).await?;
             stored = objects.len();
             let name = objects[stored / 2]["metadata"]["name"].as_str().context("a name")?.to_owned();
             let readings = reading::read(self.asker, &self.contenders, &name, arguments.rounds).await?;
             reads.extend(reading::rows(&readings, *size));
-            memory.push(costs(&format!("{size} versions, after the reads"))?);
+            memory.push(costs(&format!("{size} versions, after the reads"), OURS)?);
+            memory
+                .push(costs(&format!("sample-apiserver, {size} objects, after the reads"), sample::PROGRAM)?);
             println!("{}", table(&reads));
         }
         println!("{}", creating::measure(self, arguments.rounds).await?);
@@ -139,6 +156,7 @@ impl Scene<'_> {
         let (list, table) = (bytes(list), bytes(rows));
         self.limit.set(Replies { list, table, created: object.clone().into(), object: object.into() });
         crd::store(self.asker, NAMESPACE, &items[stored..]).await?;
+        self.sample.store(self.asker, &items[stored..]).await?;
         Ok(items)
     }
 
@@ -154,9 +172,9 @@ fn cells(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
-/// What our process costs at this moment.
-fn costs(moment: &str) -> Result<Vec<String>> {
-    let process::Cost { resident, peak, own, cpu } = process::cost(OURS)?;
+/// What a process costs at this moment.
+fn costs(moment: &str, program: &str) -> Result<Vec<String>> {
+    let process::Cost { resident, peak, own, cpu } = process::cost(program)?;
     let one = |value: f64| format!("{value:.1}");
     Ok(vec![moment.to_owned(), one(resident), one(own), one(peak), one(cpu)])
 }

@@ -78,7 +78,7 @@ impl Record {
     /// From the first failure to the last.
     pub fn failed_for(&self) -> Duration {
         let ends = self.failures.first().zip(self.failures.last());
-        ends.map(|(first, last)| last.at - first.at).unwrap_or_default()
+        ends.map(|(first, last)| last.at.saturating_sub(first.at)).unwrap_or_default()
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     ask::JSON,
     costs, crd,
     figures::{milliseconds, table},
-    process, reading,
+    process, reading, sample,
     watchers::{Spread, Watchers},
 };
 
@@ -46,7 +46,7 @@ pub(super) async fn measure(
         let is_ours = contender.name == scene.contenders[0].name;
         if is_ours {
             tokio::time::sleep(Duration::from_secs(5)).await;
-            memory.push(costs(&format!("{count} watches"))?);
+            memory.push(costs(&format!("{count} watches"), OURS)?);
         }
         for burst in BURSTS {
             watchers.forget();
@@ -59,7 +59,7 @@ pub(super) async fn measure(
             rows.push(row((burst, contender.name), spread?, is_ours.then_some(own), front));
         }
         if is_ours {
-            memory.push(costs(&format!("{count} watches, after the bursts"))?);
+            memory.push(costs(&format!("{count} watches, after the bursts"), OURS)?);
             let asked = questions(scene).await;
             println!("{count} watches: {asked} usage queries in a minute");
         }
@@ -82,10 +82,10 @@ fn row((burst, name): (usize, &str), spread: Spread, own: Option<f64>, front: f6
 
 async fn change(scene: &Scene<'_>, server: &str, (count, list): (usize, &Value)) -> Result {
     match server {
-        "CRD" => {
+        "CRD" | sample::PROGRAM => {
             let items = list["items"].as_array().context("no list")?;
             stream::iter(items.iter().take(count))
-                .map(|item| touch(scene, item, count))
+                .map(|item| touch(scene, server, (item, count)))
                 .buffer_unordered(count)
                 .try_collect()
                 .await
@@ -103,9 +103,12 @@ async fn change(scene: &Scene<'_>, server: &str, (count, list): (usize, &Value))
     }
 }
 
-async fn touch(scene: &Scene<'_>, item: &Value, round: usize) -> Result {
+async fn touch(scene: &Scene<'_>, server: &str, (item, round): (&Value, usize)) -> Result {
     let name = item["metadata"]["name"].as_str().context("a name")?;
-    crd::touch(scene.asker, NAMESPACE, name, round).await
+    match server {
+        sample::PROGRAM => scene.sample.touch(scene.asker, name, round).await,
+        _ => crd::touch(scene.asker, NAMESPACE, name, round).await,
+    }
 }
 
 /// Questions for unfinished work in a minute, with all these watches open.

@@ -73,7 +73,8 @@ impl Stored {
 }
 
 fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    Sha256::digest(certificate).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(certificate);
+    digest.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// The same CA (name and key) with little time left: every leaf of it stays good.

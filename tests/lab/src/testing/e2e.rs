@@ -101,7 +101,7 @@ pub(super) fn describe(command: &mut Command, node: &Node, images: &Images) {
 }
 
 /// Servers that the tests compare with, and clients that they serve.
-fn describe_clients(command: &mut Command, clients: &Tools, etcd: PathBuf, all: bool) {
+pub(super) fn describe_clients(command: &mut Command, clients: &Tools, etcd: PathBuf, all: bool) {
     command
         .env("LAB_ETCD", etcd)
         .env("LAB_SAMPLE_APISERVER", clients.path("sample-apiserver"))

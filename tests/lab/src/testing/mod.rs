@@ -155,6 +155,7 @@ pub async fn run(context: &Context, arguments: TestArgs) -> Result<ExitCode> {
 pub async fn bench(context: &Context, arguments: BenchArgs) -> Result<ExitCode> {
     let _claim = Claim::take(context, "cargo lab bench").await?;
     let tools = Tools::ensure(context).await?;
+    let clients = Tools::of_tests(context, false).await?;
     let node = node::up(context, &tools).await?;
     let images = images::ensure_release(context, &node).await?;
     demo::chart::install(context, &node, &images).await?;
@@ -162,6 +163,7 @@ pub async fn bench(context: &Context, arguments: BenchArgs) -> Result<ExitCode> 
     let bench = ["bench", "--locked", "--profile", "lab", "-p", "restate-tests", "--bench", "bench", "--"];
     let mut command = program::cargo(context, &bench);
     e2e::describe(&mut command, &node, &images);
+    e2e::describe_clients(&mut command, &clients, tools.path("etcd"), false);
     let (name, value) = Claim::for_children();
     let status = command.args(arguments.arguments).env(name, value).status().await?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
