@@ -141,3 +141,6 @@ fn kind<K: Resource<DynamicType = ()>>() -> &'static str {
         std::borrow::Cow::Owned(_) => "Other",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -491,6 +491,82 @@ fn a_version_that_is_rolled_back_to_loses_its_autoscaler() {
     assert!(ready(&world));
 }
 
+/// users.md 3 "Autoscaling plan": versions that follow each other fast drain with one each, and the block may come and
+/// go in the middle of it.
+#[test]
+fn each_version_that_drains_has_one_autoscaler_for_as_long_as_it_is_wanted() {
+    let mut world = autoscaled();
+    world.call("a", true);
+    world.deploy(1);
+    roll(&mut world);
+    world.call("a", true);
+    world.deploy(2);
+    roll(&mut world);
+    let targets = |world: &World| {
+        let target = |it: &k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler| {
+            it.spec.clone().unwrap().scale_target_ref.name
+        };
+        world.autoscalers.iter().map(target).collect::<std::collections::BTreeSet<_>>()
+    };
+    let names = [0, 1].map(|version| world.set(version).unwrap().metadata.name.clone().unwrap());
+    assert_eq!(targets(&world), names.clone().into());
+    world.edit(|object| object.spec.autoscaling = None);
+    roll(&mut world);
+    assert_eq!((world.autoscalers.len(), desired(&world, 0), desired(&world, 1)), (0, 2, 2));
+    world.edit(|object| object.spec.autoscaling = Some(serde_json::json!({"maxReplicas": 4})));
+    roll(&mut world);
+    assert_eq!(targets(&world), names.into());
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
+/// users.md 2b 3.0.0: a deletion that waits leaves the autoscalers of its versions, whose work goes on.
+#[test]
+fn a_deletion_that_waits_leaves_autoscalers_alone() {
+    let mut world = autoscaled();
+    world.call("a", true);
+    world.deploy(1);
+    roll(&mut world);
+    world.delete();
+    world.tick(5);
+    roll(&mut world);
+    assert!(!world.gone && world.autoscalers.len() == 1);
+    world.finish_all();
+    world.settle().unwrap();
+    assert!(world.gone && world.autoscalers.is_empty());
+}
+
+/// users.md 2b (op#138): as long as a version drains, answers alone write nothing.
+#[test]
+fn a_drain_writes_nothing_however_often_restate_is_asked() {
+    let mut world = rolled(0);
+    world.call("a", true);
+    world.deploy(1);
+    roll(&mut world);
+    let writes = world.writes;
+    for _ in 0..120 {
+        world.poll();
+        assert!(world.pass(Crash::Never).plan.steps.is_empty());
+    }
+    assert_eq!(world.writes, writes);
+}
+
+/// users.md 2b 3.0.0 (cold cache): a controller that starts in the middle of a rollback finishes it, and nothing is
+/// Ready before.
+#[test]
+fn a_restart_in_the_middle_of_a_rollback_is_no_reason_to_believe_anything() {
+    let mut world = rolled(0);
+    world.deploy(1);
+    roll(&mut world);
+    world.deploy(0);
+    world.snapshot = None;
+    world.pass(Crash::Never);
+    assert!(!ready(&world), "its pods run, and Restate routes elsewhere");
+    world.snapshot = None;
+    roll(&mut world);
+    assert!(ready(&world) && state(&world, 0) == Some(VersionState::Current));
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
 #[test]
 fn pods_return_where_work_waits_for_them() {
     let mut world = rolled(0);

@@ -592,7 +592,7 @@ pub(super) fn describe(step: &Step) -> String {
         | Step::Owners { .. }
         | Step::Claim(_)
         | Step::Provision(_)
-            | Step::Configure(_) => "unexpected".to_owned(),
+        | Step::Configure(_) => "unexpected".to_owned(),
     }
 }
 
