@@ -59,3 +59,19 @@ async fn a_silent_node_is_an_error_in_time() {
 fn what_is_no_address_is_said_so() {
     assert!(matches!(Node::new("not an address"), Err(Error::Address { .. })));
 }
+
+/// What is changed is written as it is read: nothing of a cluster's configuration is lost on the way.
+#[test]
+fn a_configuration_is_written_as_it_is_read() {
+    let configuration = Configuration {
+        partitions: 24,
+        partition_replication: Some("{node: 2}".to_owned()),
+        log_provider: "replicated".to_owned(),
+        log_replication: Some("{zone: 2}".to_owned()),
+        target_nodeset_size: 5,
+    };
+    let bytes =
+        wire::Configured { configuration: Some(wire::Configuration::of(&configuration)) }.encode_to_vec();
+    let read = wire::Configured::decode(bytes.as_slice()).unwrap().configuration.unwrap();
+    assert_eq!(read.into_model(), configuration);
+}

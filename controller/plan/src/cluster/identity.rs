@@ -45,6 +45,8 @@ struct Wanted {
     spec: Result<Value, String>,
     /// The condition by which its own controller says that it is done; none: it is as soon as it exists.
     done: Option<&'static str>,
+    /// Whether its own controller refuses any change of its spec: then it is made anew.
+    is_immutable: bool,
 }
 
 /// The objects that a pass must look at: those that are wanted, and, where there were any before, the others. None
@@ -119,10 +121,31 @@ fn apply(valid: &Valid, seen: &Seen, wanted: &Wanted) -> Option<Step> {
         Found::NotInstalled | Found::Unknown { .. } => return None,
         Found::Absent => false,
         Found::Present(found) if !metadata::is_ours(valid, found.meta()) => return None,
+        Found::Present(found) if wanted.is_immutable => return renew(valid, wanted, found),
         Found::Present(found) => applied::is_applied(&object, found),
     };
     let object = Object::Foreign(wanted.reference.clone(), object);
     (!same).then(|| Step::Apply(Manager::Operator, Box::new(object)))
+}
+
+/// An object that cannot be changed goes where it says something else; the next pass makes it. What it does not say
+/// (an earlier controller left the resource's version to a default) is no difference.
+fn renew(valid: &Valid, wanted: &Wanted, found: &DynamicObject) -> Option<Step> {
+    let spec = wanted.spec.as_ref().ok()?;
+    let found_spec = found.data.get("spec")?;
+    let foreign =
+        Foreign { reference: wanted.reference.clone(), found: Found::Present(Box::new(found.clone())) };
+    if agrees(found_spec, spec) { None } else { remove(valid, &foreign) }
+}
+
+/// Whether `found` says nothing else than `wanted` where it says anything.
+fn agrees(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, wanted)| found.get(key).is_none_or(|found| agrees(found, wanted)))
+        }
+        (found, wanted) => found == wanted,
+    }
 }
 
 fn object(valid: &Valid, wanted: &Wanted) -> Option<DynamicObject> {
@@ -214,7 +237,12 @@ fn pod_identity(valid: &Valid, operator: &Operator) -> Option<Wanted> {
          (awsPodIdentityAssociationCluster of the chart)"
             .to_owned()
     });
-    Some(Wanted { reference: pod_identity_ref(valid), spec, done: Some("ACK.ResourceSynced") })
+    Some(Wanted {
+        reference: pod_identity_ref(valid),
+        spec,
+        done: Some("ACK.ResourceSynced"),
+        is_immutable: false,
+    })
 }
 
 /// EKS security groups for pods.
@@ -224,7 +252,7 @@ fn security_groups(valid: &Valid) -> Option<Wanted> {
         "podSelector": metadata::selector(&valid.name),
         "securityGroups": {"groupIds": groups},
     });
-    Some(Wanted { reference: security_groups_ref(valid), spec: Ok(spec), done: None })
+    Some(Wanted { reference: security_groups_ref(valid), spec: Ok(spec), done: None, is_immutable: false })
 }
 
 /// GCP workload identity, by the Config Connector, where the operator is told that there is one.
@@ -251,7 +279,7 @@ fn workload_identity(valid: &Valid, operator: &Operator) -> Option<Wanted> {
              name@project.iam.gserviceaccount.com"
         )
     });
-    Some(Wanted { reference: workload_identity_ref(valid), spec, done: Some("Ready") })
+    Some(Wanted { reference: workload_identity_ref(valid), spec, done: Some("Ready"), is_immutable: true })
 }
 
 fn project(account: &str) -> Option<&str> {

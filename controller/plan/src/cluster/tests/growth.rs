@@ -39,12 +39,11 @@ fn look(object: &RestateCluster, children: &Children, found: Configuration, memb
 }
 
 fn configures(plan: &Plan) -> Vec<&Configure> {
-    let configure = |step: &'_ Step| match step {
-        Step::Configure(_) => true,
-        _ => false,
-    };
-    let found = plan.steps.iter().filter(|step| configure(step));
-    found.map(|step| if let Step::Configure(configure) = step { configure } else { unreachable!() }).collect()
+    plan.steps.iter().filter_map(as_configure).collect()
+}
+
+fn as_configure(step: &Step) -> Option<&Configure> {
+    if let Step::Configure(configure) = step { Some(configure) } else { None }
 }
 
 /// users.md §1b (op#195): growing 1→3 kept a single copy. Raised once every node belongs, and then at rest.
@@ -73,36 +72,21 @@ fn replication_follows_the_nodes() {
 
 /// users.md §1b (op#195): the drift is visible, also where acting is off.
 #[rstest]
-#[case::wanted(Some(2), "", "{node: 1}", "replicated", 3, "ReplicationBehind", true)]
+#[case::wanted((Some(2), ""), ("{node: 1}", "replicated", 3), "ReplicationBehind", true)]
 #[case::by_configuration_alone(
-    None,
-    "default-replication = 2",
-    "{node: 1}",
-    "replicated",
-    3,
-    "ReplicationBehind",
-    false
+    (None, "default-replication = 2"), ("{node: 1}", "replicated", 3), "ReplicationBehind", false
 )]
 #[case::zones(
-    None,
-    "default-replication = \"{zone: 2}\"",
-    "{node: 2}",
-    "replicated",
-    3,
-    "ReplicationBehind",
-    false
+    (None, "default-replication = \"{zone: 2}\""), ("{node: 2}", "replicated", 3), "ReplicationBehind", false
 )]
-#[case::a_node_is_away(Some(2), "", "{node: 1}", "replicated", 2, "AwaitingNodes", false)]
-#[case::more_copies_than_nodes(Some(4), "", "{node: 1}", "replicated", 3, "AwaitingNodes", false)]
-#[case::higher(Some(2), "", "{node: 3}", "replicated", 3, "ReplicationHigher", false)]
-#[case::farther_apart(Some(2), "", "{zone: 2}", "replicated", 3, "ReplicationHigher", false)]
-#[case::local_logs(Some(2), "", "{node: 1}", "local", 3, "LogsAreLocal", false)]
+#[case::a_node_is_away((Some(2), ""), ("{node: 1}", "replicated", 2), "AwaitingNodes", false)]
+#[case::more_copies_than_nodes((Some(4), ""), ("{node: 1}", "replicated", 3), "AwaitingNodes", false)]
+#[case::higher((Some(2), ""), ("{node: 3}", "replicated", 3), "ReplicationHigher", false)]
+#[case::farther_apart((Some(2), ""), ("{zone: 2}", "replicated", 3), "ReplicationHigher", false)]
+#[case::local_logs((Some(2), ""), ("{node: 1}", "local", 3), "LogsAreLocal", false)]
 fn drift_is_said(
-    #[case] wanted: Option<i32>,
-    #[case] config: &str,
-    #[case] found: &str,
-    #[case] provider: &str,
-    #[case] members: usize,
+    #[case] (wanted, config): (Option<i32>, &str),
+    #[case] (found, provider, members): (&str, &str, usize),
     #[case] reason: &str,
     #[case] acts: bool,
 ) {

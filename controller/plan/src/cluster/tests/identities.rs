@@ -202,3 +202,27 @@ fn identities_go_when_they_are_wanted_no_more() {
     }
     assert_eq!(removed(&plan(&valid, &foreign, now())), 0);
 }
+
+/// The Config Connector refuses any change of a binding: it is made anew where it differs, and left alone where an
+/// earlier controller only said less (users.md §2b, op#136).
+#[rstest]
+#[case::says_less(json!({"role": "roles/iam.workloadIdentityUser", "resourceRef": {"kind": "IAMServiceAccount"}}), false)]
+#[case::another_role(json!({"role": "roles/other"}), true)]
+#[case::another_account(json!({"resourceRef": {"external": "projects/p/serviceAccounts/other"}}), true)]
+fn a_binding_is_made_anew_only_where_it_differs(#[case] spec: Value, #[case] anew: bool) {
+    let object = with_security(json!({
+        "serviceAccountAnnotations": {"iam.gke.io/gcp-service-account": "restate@my-project.iam.gserviceaccount.com"},
+    }));
+    let seen = seen_of(&object, cloud(), |reference| {
+        let Found::Present(mut found) = present(&object, reference, Some("True")) else { unreachable!() };
+        found.data["spec"] = spec.clone();
+        Found::Present(found)
+    });
+    let steps = plan(&validate(&object).unwrap(), &seen, now()).steps;
+    let of_binding = |step: &&Step| format!("{step:?}").contains("IAMPolicyMember");
+    let about: Vec<_> = steps.iter().filter(of_binding).collect();
+    assert_eq!(about.len(), usize::from(anew), "{about:#?}");
+    assert!(
+        about.iter().all(|step| matches!(step, Step::Aside(step) if matches!(**step, Step::Delete { .. })))
+    );
+}
