@@ -59,7 +59,8 @@ pub struct HealthOfNode {
     /// How often it has started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u32>,
-    /// Alive, StartingUp, ShuttingDown or Unknown; Silent if it did not answer; Dead if only the others know it.
+    /// `Alive`, `StartingUp`, `ShuttingDown` or `Unknown`; `Silent` if it did not answer; `Dead` if only the others
+    /// know it.
     pub state: String,
     /// Why it is silent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,8 +80,10 @@ pub struct HealthOfNode {
 pub struct HealthOfRole {
     /// The role, as Restate's configuration calls it.
     pub name: String,
-    /// Ready, StartingUp, Stopping, Failsafe, Member, Standby, AwaitingProvisioning, or Unknown.
-    pub state: String,
+    /// `Ready`, `StartingUp`, `Stopping`, `Failsafe`, `Member`, `Standby`, `AwaitingProvisioning` or `Unknown`. Absent
+    /// for a role of which nodes say no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
 }
 
 /// One partition.
@@ -115,14 +118,11 @@ pub struct HealthOfPartition {
 pub struct HealthOfLog {
     /// Its number.
     pub id: u32,
-    /// Open, Sealed or Unknown; Silent if those who keep it did not answer.
+    /// `Open`, `Sealed` or `Unknown`; `Silent` if those who keep it did not answer.
     pub state: String,
     /// Where it ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tail_lsn: Option<u64>,
-    /// Up to where it was cut.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trim_point: Option<u64>,
 }
 
 /// How a cluster is configured.

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::{Error, IDENT, MetadataStatus, Node, NodeStatus, READ_DEADLINE};
 
 const STATE: &str = "/restate.cluster_ctrl.ClusterCtrlSvc/GetClusterState";
-const LOG: &str = "/restate.cluster_ctrl.ClusterCtrlSvc/DescribeLog";
+const LOG: &str = "/restate.cluster_ctrl.ClusterCtrlSvc/FindTail";
 
 /// What a node says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,10 +112,8 @@ pub struct Log {
     pub id: u32,
     /// Whether something can be written to it.
     pub tail: Tail,
-    /// Where it ends.
+    /// Where it ends: the next record gets this number.
     pub end: u64,
-    /// Up to where it was cut.
-    pub trimmed: u64,
 }
 
 /// The end of a log.
@@ -203,8 +201,8 @@ mod tests {
 
     #[test]
     fn a_log_tells_where_it_ends() {
-        // 2 tail state, 3 tail offset, 4 trim point.
-        let answer = wire::LogAnswer::decode([16, 1, 24, 9, 32, 4].as_slice()).unwrap();
-        assert_eq!(answer.into_model(7), Log { id: 7, tail: Tail::Open, end: 9, trimmed: 4 });
+        // 3 tail state, 4 tail.
+        let answer = wire::LogAnswer::decode([24, 1, 32, 9].as_slice()).unwrap();
+        assert_eq!(answer.into_model(7), Log { id: 7, tail: Tail::Open, end: 9 });
     }
 }

@@ -71,11 +71,11 @@ fn asked(answer: Answer) -> HealthOfNode {
 
 fn role(name: &str, report: &Report) -> HealthOfRole {
     let state = match name {
-        "admin" => report.admin.to_string(),
-        "worker" => report.worker.to_string(),
-        "log-server" => report.log_server.to_string(),
-        "metadata-server" => report.metadata.to_string(),
-        _ => "Unknown".to_owned(),
+        "admin" => Some(report.admin.to_string()),
+        "worker" => Some(report.worker.to_string()),
+        "log-server" => Some(report.log_server.to_string()),
+        "metadata-server" => Some(report.metadata.to_string()),
+        _ => None,
     };
     HealthOfRole { name: name.to_owned(), state }
 }
@@ -104,10 +104,9 @@ fn partitions(replicas: &[Replica]) -> Vec<HealthOfPartition> {
 
 fn log((id, found): (u32, Option<Log>)) -> HealthOfLog {
     match found {
-        Some(Log { id: _, tail, end, trimmed }) => {
+        Some(Log { id: _, tail, end }) => {
             let known = tail != Tail::Unknown;
-            let trim_point = Some(trimmed);
-            HealthOfLog { id, state: tail.to_string(), tail_lsn: known.then_some(end), trim_point }
+            HealthOfLog { id, state: tail.to_string(), tail_lsn: known.then_some(end) }
         }
         None => HealthOfLog { id, state: "Silent".to_owned(), ..HealthOfLog::default() },
     }

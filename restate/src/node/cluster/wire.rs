@@ -111,12 +111,10 @@ pub(super) struct LogQuestion {
 
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub(super) struct LogAnswer {
-    #[prost(int32, tag = "2")]
+    #[prost(int32, tag = "3")]
     tail_state: i32,
-    #[prost(uint64, tag = "3")]
-    tail_offset: u64,
     #[prost(uint64, tag = "4")]
-    trim_point: u64,
+    tail_lsn: u64,
 }
 
 impl Report {
@@ -204,7 +202,7 @@ impl LogAnswer {
             2 => Tail::Sealed,
             _ => Tail::Unknown,
         };
-        Log { id, tail, end: self.tail_offset, trimmed: self.trim_point }
+        Log { id, tail, end: self.tail_lsn }
     }
 }
 
