@@ -231,7 +231,7 @@ impl Territory {
 }
 
 /// Whether the host of an address is a Service: `NAME.NAMESPACE.svc`, with whatever suffix DNS has.
-fn is_service(endpoint: &str, name: &str, namespace: &str) -> bool {
+pub(crate) fn is_service(endpoint: &str, name: &str, namespace: &str) -> bool {
     let Some((_, rest)) = endpoint.split_once("://") else { return false };
     let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
     let service = format!("{name}.{namespace}.svc");

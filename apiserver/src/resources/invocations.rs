@@ -15,6 +15,7 @@ use restate_apiservice::{
 use restate_model::{DeploymentId, Registry, Snapshot, UsageReport};
 
 use super::version::counts;
+use crate::atlas::is_service;
 use crate::restates::Restates;
 use crate::world::World;
 
@@ -34,7 +35,9 @@ impl ReadableSubresource for Invocations {
         self.restates.recent(std::slice::from_ref(&admin)).await;
         let snapshot = self.restates.snapshot(&admin).unwrap_or_default();
         let views = self.world.views(&parent, Some(snapshot.clone()), Timestamp::now());
-        let versions = views.into_iter().filter_map(|view| Some((view.deployment_id?, view.name))).collect();
+        // An id that somebody wrote on an object proves nothing; the address that Restate calls does (Z12).
+        let own = views.into_iter().filter(|view| is_service(&view.endpoint, &view.name, &view.namespace));
+        let versions = own.filter_map(|view| Some((view.deployment_id?, view.name))).collect();
         let status = status(&snapshot, &versions).ok_or_else(|| self.restates.no_answer(&admin))?;
         let metadata = ObjectMeta {
             name: parent.metadata.name.clone(),
