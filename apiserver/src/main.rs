@@ -3,6 +3,7 @@
 mod args;
 mod atlas;
 mod nodes;
+mod questions;
 mod refusal;
 mod resources;
 mod restates;
@@ -25,6 +26,7 @@ use tracing_subscriber::EnvFilter;
 
 use args::{Args, LogFormat};
 use atlas::Atlas;
+use questions::Questions;
 use resources::clusters::Clusters;
 use resources::deployments::{Deployments, VersionsOf};
 use resources::health::Health;
@@ -48,9 +50,12 @@ async fn main() -> anyhow::Result<()> {
     let client = kube::Client::try_default().await.context("no way to the Kubernetes API server")?;
     let shutdown = until_told()?;
     let world = World::open(&client, &args.place.cluster_dns);
-    let restates = Restates::new(&shutdown)?;
+    let questions = Questions::new();
+    let restates = Restates::new(&shutdown, &questions)?;
     let foundation = serving::Foundation::new(&client, &args, &world);
+    foundation.registered(|registry| questions.register(registry));
     let api = api(&client, &args, &world, &restates, &foundation)?;
+    foundation.registered(|registry| api.register(registry));
     foundation.serve(&api, shutdown).await
 }
 

@@ -10,13 +10,15 @@ use std::time::Duration;
 use apiserver_machinery::status::Status;
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use restate_client::poller::{Held, NoObserver, Pace};
+use restate_client::poller::{Held, Pace};
 use restate_client::transport::Options;
 use restate_client::{Demand, Endpoint, Policy, Pollers, Subscription, Transport};
 use restate_model::{EndpointKey, Snapshot};
 use restate_plan::Admin;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use crate::questions::Questions;
 
 /// An answer of this age is recent: many readers in a row share one question.
 const RECENT: SignedDuration = SignedDuration::from_secs(2);
@@ -42,11 +44,11 @@ struct Known {
 
 impl Restates {
     /// None yet.
-    pub(crate) fn new(shutdown: &CancellationToken) -> anyhow::Result<Self> {
+    pub(crate) fn new(shutdown: &CancellationToken, questions: &Questions) -> anyhow::Result<Self> {
         let policy = Policy::default();
         let transport = Transport::new(&Options { policy: policy.clone(), extra_ca: Vec::new() })?;
         Ok(Self {
-            pollers: Pollers::new(&transport, Pace::default(), Arc::new(NoObserver)),
+            pollers: Pollers::new(&transport, Pace::default(), Arc::new(questions.clone())),
             transport,
             policy,
             known: Arc::default(),

@@ -1,7 +1,7 @@
 //! Who asks, who may, and with which certificate: the parts of the server that the API itself does not know.
 
 use std::net::{Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -70,6 +70,11 @@ impl Foundation {
             slot: CertificateSlot::new(),
             certificate,
         }
+    }
+
+    /// Adds to what `/metrics` shows.
+    pub(crate) fn registered(&self, add: impl FnOnce(&mut Registry)) {
+        add(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Who may do what, for second questions.

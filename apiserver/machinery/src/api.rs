@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use apiserver_kind::Descriptor;
 use axum::{Router, extract::Request};
+use prometheus_client::registry::Registry;
 
 pub use builder::{Builder, Error};
 
@@ -23,8 +24,9 @@ use crate::{
     openapi,
     resource::{Namespaces, SubAccess},
     serve::KnownResource,
+    store::Levels,
 };
-pub(crate) use mount::{Mount, SchemaOf, SubMount};
+pub(crate) use mount::{Mount, Reader, SchemaOf, SubMount};
 
 /// An assembled API.
 #[derive(Clone)]
@@ -75,6 +77,15 @@ impl Api {
     pub fn router(&self) -> Router {
         let assembled = Arc::clone(&self.0);
         Router::new().fallback(move |request: Request| dispatch::dispatch(Arc::clone(&assembled), request))
+    }
+
+    /// Registers what its stores hold: objects, open watches, changes that are kept no longer (M4).
+    pub fn register(&self, registry: &mut Registry) {
+        let stored = |mount: &Mount| match &mount.reader {
+            Some(Reader::Stored(stored)) => Some((mount.descriptor.plural, Arc::clone(&stored.feed))),
+            Some(Reader::Computed(_)) | None => None,
+        };
+        Levels(self.0.mounts.iter().filter_map(stored).collect()).register(registry);
     }
 
     /// The descriptors, in the order in which the kinds were added.

@@ -6,6 +6,7 @@
 //! silent (W15).
 
 mod feed;
+mod levels;
 mod log;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::{marker::PhantomData, sync::Arc};
 use apiserver_kind::Resource;
 
 pub(crate) use feed::Feed;
+pub(crate) use levels::Levels;
 pub(crate) use log::{Change, State, Unknown};
 
 use crate::{encoded, version::Clock};

@@ -93,6 +93,11 @@ impl Log {
         self.first + self.ring.len() as u64
     }
 
+    /// How many changes have left the ring.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.first
+    }
+
     /// Takes the next state and what led to it. The first state has no changes that anybody could have missed.
     pub(crate) fn advance(&mut self, changes: Vec<Change>, state: State) {
         if self.state.is_none() {

@@ -98,6 +98,28 @@ fn w3_what_the_ring_lost_is_expired() {
 }
 
 #[test]
+fn m4_what_a_store_holds_is_shown() {
+    let feed = Arc::new(feed(4));
+    for pages in 0..=6 {
+        feed.publish(vec![book("s", "a", "x", pages), book("s", "b", "x", 0)], now()).unwrap();
+    }
+    let _watch = feed.bell();
+    let mut registry = prometheus_client::registry::Registry::default();
+    Levels(vec![("books", feed)]).register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(
+        lines,
+        [
+            r#"apiserver_store_objects{resource="books"} 2"#,
+            r#"apiserver_store_watchers{resource="books"} 1"#,
+            r#"apiserver_store_changes_dropped{resource="books"} 2"#,
+        ]
+    );
+}
+
+#[test]
 fn the_last_of_two_objects_with_one_name_counts() {
     let feed = feed(4);
     feed.publish(vec![book("s", "a", "first", 1), book("s", "a", "last", 1)], now()).unwrap();
