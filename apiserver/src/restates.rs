@@ -23,6 +23,9 @@ use crate::questions::Questions;
 /// An answer of this age is recent: many readers in a row share one question.
 const RECENT: SignedDuration = SignedDuration::from_secs(2);
 
+/// How long a reader waits for a Restate that rests: longer, and the last answer is as good as any.
+const WORTH_WAITING: Duration = Duration::from_millis(250);
+
 /// The longest that a reader waits for a recent answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -79,7 +82,7 @@ impl Restates {
     pub(crate) async fn recent(&self, admins: &[Admin]) {
         let moment = Timestamp::now() - RECENT;
         let ask = |subscription: Subscription| async move {
-            let answer = subscription.fresh_after(moment, Demand::Usage);
+            let answer = subscription.recent(moment, Demand::Usage, WORTH_WAITING);
             if tokio::time::timeout(PATIENCE, answer).await.is_err() {
                 tracing::debug!(restate = %subscription.key(), "shown without a recent answer");
             }

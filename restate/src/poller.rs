@@ -129,6 +129,17 @@ impl Subscription {
         self.hub.wants.poke(demand);
     }
 
+    /// The same for whoever only shows what is known: where Restate has answered and rests from a usage query for
+    /// longer than `patience`, the last answers, at once. They are as recent as it may be asked.
+    pub async fn recent(
+        &self,
+        moment: Timestamp,
+        demand: Demand,
+        patience: std::time::Duration,
+    ) -> Result<Arc<Snapshot>, Failure> {
+        self.hub.recent(moment, demand, patience).await
+    }
+
     /// The first snapshot whose readings were asked for after `moment`, or why there is none. As soon as the pace
     /// allows: whoever has a deadline sets it himself.
     pub async fn fresh_after(&self, moment: Timestamp, demand: Demand) -> Result<Arc<Snapshot>, Failure> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use restate_model::{EndpointKey, Failure, FailureKind, Reading, Snapshot};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::source::{Clock, Source};
@@ -36,6 +37,24 @@ impl Hub {
         let task = Task::new(source, key.clone(), pace, observer);
         let running = tokio::spawn(task.run(Arc::clone(&wants), publisher));
         Self { key, wants, rounds, changes, clock, _task: AbortOnDropHandle::new(running) }
+    }
+
+    /// As [`Self::fresh_after`], but what there is, at once, where a new answer is not to be had within `patience`.
+    pub(super) async fn recent(
+        &self,
+        moment: Timestamp,
+        demand: Demand,
+        patience: Duration,
+    ) -> Result<Arc<Snapshot>, Failure> {
+        let snapshot = self.rounds.borrow().clone();
+        let rests = self.wants.rests_until().is_some_and(|until| until > Instant::now() + patience);
+        if demand == Demand::Usage && rests && is_fresh(&snapshot, Timestamp::MIN, demand) {
+            if !is_fresh(&snapshot, moment, demand) {
+                self.wants.poke(demand);
+            }
+            return Ok(snapshot);
+        }
+        self.fresh_after(moment, demand).await
     }
 
     pub(super) async fn fresh_after(

@@ -104,6 +104,11 @@ impl Schedule {
         rounds.into_iter().flatten().min_by_key(|(due, demand)| (*due, std::cmp::Reverse(*demand)))
     }
 
+    /// Until when usage rests after the last question, whoever asks.
+    pub(super) fn usage_rests_until(&self) -> Option<Instant> {
+        self.usage.map(|lane| lane.rested)
+    }
+
     /// Notes how a question ended.
     pub(super) fn note(&mut self, question: Demand, ended: Ended, exchange: &Exchange) {
         let lane = match ended {

@@ -70,6 +70,7 @@ impl<S: Source> Task<S> {
             }
             let poked = wants.answer(demand);
             self.round(demand).await;
+            wants.rest_until(self.schedule.usage_rests_until());
             publisher.publish(&self.snapshot, poked);
         }
     }

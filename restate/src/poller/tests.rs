@@ -154,6 +154,23 @@ async fn many_readers_at_once_are_one_question() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_only_shows_does_not_wait_for_a_restate_that_rests() {
+    let (script, subscription) = start(1000);
+    let patience = Duration::from_millis(200);
+    let recent = || subscription.recent(now() - Duration::from_nanos(1), Demand::Usage, patience);
+    let first = recent().await.unwrap();
+    assert_eq!(script.asked().1, 1, "nothing was known, so it was waited for");
+    sleep(Duration::from_secs(5)).await;
+    let before = Instant::now();
+    let second = recent().await.unwrap();
+    assert!(before.elapsed() < patience && second.usage == first.usage, "a query of 1 s rests for 49");
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(script.asked().1, 2, "it is asked again for whoever comes next");
+    let third = recent().await.unwrap();
+    assert!(third.usage.as_ref().unwrap().asked_at > first.usage.as_ref().unwrap().asked_at);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_under_way_is_not_fresh_for_whoever_comes_later() {
     let (script, subscription) = start(100);
     subscription.poke(Demand::Usage);

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::Demand;
 
@@ -17,6 +18,8 @@ struct State {
     registry: usize,
     usage: usize,
     urgent: Option<Demand>,
+    /// Usage is not asked for before this moment, whoever wants it.
+    rests_until: Option<Instant>,
 }
 
 /// What is wanted at one moment.
@@ -57,6 +60,15 @@ impl Wants {
         if news {
             self.changed.notify_one();
         }
+    }
+
+    pub(super) fn rest_until(&self, moment: Option<Instant>) {
+        self.state().rests_until = moment;
+    }
+
+    /// Until when nobody is answered anew, if that is still to come.
+    pub(super) fn rests_until(&self) -> Option<Instant> {
+        self.state().rests_until.filter(|moment| *moment > Instant::now())
     }
 
     pub(super) fn now(&self) -> Want {
