@@ -135,6 +135,15 @@ impl Lab {
         self.kubectl()?.run(["get", "nodes", "-l", "type!=kwok", "-o", path]).await
     }
 
+    /// Gives an image of the node another name; an error on a cluster elsewhere.
+    pub async fn tag(&self, image: Image, name: &str) -> Result {
+        let socket = self.containerd.as_ref().context("the images of a cluster elsewhere are not ours")?;
+        let mut ctr = Command::new(tool("CTR")?);
+        ctr.args(["-n", "k8s.io", "-a"]).arg(socket).args(["images", "tag", "--force"]);
+        ensure!(ctr.arg(self.image(image)?).arg(name).status().await?.success(), "failed to name {name}");
+        Ok(())
+    }
+
     /// Ends the programs of these pods with SIGKILL, without a word to anybody. Where the node is elsewhere, the
     /// nearest to that: the pods are deleted without grace.
     pub async fn kill(&self, namespace: &str, selector: &str) -> Result {

@@ -128,6 +128,29 @@ impl Restate {
         answer["rows"].as_array().cloned().with_context(|| format!("{sql} answered {answer}"))
     }
 
+    /// The version that each invocation of a handler is or was bound to, and whether it has ended.
+    pub async fn invocations(&self, service: &str, handler: &str) -> Result<Vec<(String, String)>> {
+        let sql = format!(
+            "select pinned_deployment_id, status from sys_invocation_status \
+             where target_service_name = '{service}' and target_handler_name = '{handler}'"
+        );
+        let text = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
+        let rows = self.query(&sql).await?;
+        Ok(rows.iter().map(|row| (text(row, "pinned_deployment_id"), text(row, "status"))).collect())
+    }
+
+    /// The deployment that new calls of a service go to, as Restate says.
+    pub async fn routed(&self, service: &str) -> Result<String> {
+        let found = self.admin("GET", &format!("services/{service}"), None).await?;
+        let id = found["deployment_id"].as_str();
+        id.map(str::to_owned).with_context(|| format!("services/{service} answered {found}"))
+    }
+
+    /// Whether Restate has this deployment.
+    pub async fn knows(&self, id: &str) -> Result<bool> {
+        Ok(!self.query(&format!("select id from sys_deployment where id = '{id}'")).await?.is_empty())
+    }
+
     async fn send(&self, method: &str, port: u16, path: &str, body: Option<&Value>) -> Result<String> {
         let uri = format!("/api/v1/namespaces/{}/services/restate:{port}/proxy/{path}", self.name);
         let request = Request::builder().method(method).uri(uri);

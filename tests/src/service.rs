@@ -91,6 +91,68 @@ impl Service {
         self.lab.kubectl()?.apply(&object).await
     }
 
+    /// Applies the version of an image, with something else changed beside it.
+    pub async fn apply_with(&self, image: Image, change: impl FnOnce(&mut Value)) -> Result {
+        let mut object = self.object(&self.lab.image(image)?);
+        change(&mut object);
+        self.lab.kubectl()?.apply(&object).await
+    }
+
+    /// Changes the stored object, as `kubectl patch --type=merge` does.
+    pub async fn patch(&self, patch: &Value) -> Result {
+        let patch = patch.to_string();
+        let command = ["patch", "restatedeployment", self.name(), "--type=merge", "-p", &patch];
+        self.kubectl(command).await.map(drop)
+    }
+
+    /// The stored object.
+    pub async fn stored(&self) -> Result<Value> {
+        self.lab.kubectl()?.json(self.within(["get", "restatedeployment", self.name(), "-o", "json"])).await
+    }
+
+    /// What `kubectl describe` says about it, events and all.
+    pub async fn described(&self) -> Result<String> {
+        self.kubectl(["describe", "restatedeployment", self.name()]).await
+    }
+
+    /// Waits until `kubectl describe` says these words.
+    pub async fn describes(&self, words: &[&str]) -> Result {
+        let look = || async {
+            let text = self.described().await?;
+            Ok(if words.iter().all(|word| text.contains(word)) { Ok(()) } else { Err(text) })
+        };
+        eventually(&format!("`kubectl describe` to say {words:?}"), ROLLED_OUT, look).await
+    }
+
+    /// Asks for its deletion and does not wait.
+    pub async fn delete(&self) -> Result {
+        self.kubectl(["delete", "restatedeployment", self.name(), "--wait=false"]).await.map(drop)
+    }
+
+    /// Waits until it and everything that belonged to it is gone.
+    pub async fn gone(&self, limit: Duration) -> Result {
+        let kinds = "restatedeployments.restate.dev,replicasets,services,horizontalpodautoscalers";
+        let look = || async {
+            let left = self.kubectl(["get", kinds, "-o", "name"]).await?;
+            Ok(if left.trim().is_empty() { Ok(()) } else { Err(left) })
+        };
+        eventually(&format!("{} to go", self.name()), limit, look).await
+    }
+
+    /// The replica set of a version, or whatever else has its name.
+    pub async fn object_of(&self, kind: &str, version: &Version) -> Result<Value> {
+        self.lab.kubectl()?.json(self.within(["get", kind, version.name(), "-o", "json"])).await
+    }
+
+    /// kubectl within the service's namespace.
+    pub async fn kubectl<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> Result<String> {
+        self.lab.kubectl()?.run(self.within(arguments)).await
+    }
+
+    fn within<'a>(&'a self, arguments: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+        ["-n", self.namespace.as_str()].into_iter().chain(arguments)
+    }
+
     /// Applies the version of an image and waits until new calls go to it.
     pub async fn roll_out(&self, image: Image) -> Result<Version> {
         self.apply(image).await?;
@@ -106,6 +168,16 @@ impl Service {
             Ok(found.cloned().ok_or_else(|| summary(&versions)))
         };
         eventually(&format!("the version {name} of {}", self.name()), ROLLED_OUT, look).await
+    }
+
+    /// The first version that is not this one, once there is one that is as it should be.
+    pub async fn other(&self, than: &Version, wanted: impl Fn(&Version) -> bool) -> Result<Version> {
+        let look = || async {
+            let versions = self.versions().await?;
+            let found = versions.iter().find(|version| version.name() != than.name() && wanted(version));
+            Ok(found.cloned().ok_or_else(|| summary(&versions)))
+        };
+        eventually(&format!("another version of {}", self.name()), ROLLED_OUT, look).await
     }
 
     /// Waits until the version of an image is retired or gone.
@@ -185,6 +257,16 @@ impl Version {
     /// The image of its only container.
     pub fn image(&self) -> &str {
         self.text("/status/images/0")
+    }
+
+    /// When it goes, as recorded.
+    pub fn remove_at(&self) -> Option<&str> {
+        self.0.pointer("/status/removeAt").and_then(Value::as_str)
+    }
+
+    /// How many pods it should have.
+    pub fn desired(&self) -> Option<i64> {
+        self.0.pointer("/status/replicas/desired").and_then(Value::as_i64)
     }
 
     /// Unfinished invocations that can resume nowhere else; none if Restate could not tell.

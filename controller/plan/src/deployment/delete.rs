@@ -16,9 +16,9 @@ use super::draft::Draft;
 use super::plan::admin;
 use super::seen::{ClusterSeen, Decision, Demand, Finalizer};
 use super::survey::Survey;
-use super::validate::{DeletionTerms, Error, Valid};
+use super::validate::{DeletionTerms, Error, Spec, Valid};
 use super::version::Version;
-use super::{retire, status, target};
+use super::{replica_set, retire, service, status, target};
 use crate::step::Version as Carrier;
 use crate::{Admin, Deregistration, EventKind, ObjectRef, Proof, Step, Uid};
 
@@ -68,7 +68,7 @@ pub(super) fn decide(survey: &Survey<'_>, valid: Result<&Valid, &Error>) -> Deci
         (Ok(Valid::Held(held)), _) => {
             hold(survey, terms, Reason::ModeNotSupported, held.message(), Demand::default())
         }
-        (_, Some(admin)) => with_restate(survey, terms, &admin),
+        (valid, Some(admin)) => with_restate(survey, terms, &admin, spec_of(valid)),
         (_, None) if force || survey.ids().is_empty() || survey.seen.namespace_terminating => {
             release(survey, "nothing can be deregistered: the spec names no Restate that can be asked")
         }
@@ -82,7 +82,14 @@ pub(super) fn decide(survey: &Survey<'_>, valid: Result<&Valid, &Error>) -> Deci
     }
 }
 
-fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: &Admin) -> Decision {
+fn spec_of<'v>(valid: Result<&'v Valid, &Error>) -> Option<&'v Spec> {
+    match valid {
+        Ok(Valid::Spec(spec)) => Some(spec),
+        Ok(Valid::Held(_)) | Err(_) => None,
+    }
+}
+
+fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: &Admin, spec: Option<&Spec>) -> Decision {
     let doomed = doomed(survey);
     let waited = survey.now.duration_since(started(survey));
     if survey.seen.namespace_terminating {
@@ -112,7 +119,11 @@ fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: &Admin) -> Dec
             abandon(survey, admin, &doomed, "drain.onTimeout: force")
         }
         Pending::Unknown { reason, why } => hold(survey, terms, reason, &why, demand),
-        Pending::Work(work) => wait(survey, terms, work, demand),
+        Pending::Work(work) => {
+            let mut decision = wait(survey, terms, work, demand);
+            decision.plan.steps.extend(spec.and_then(|spec| revived(survey, spec, &doomed)));
+            decision
+        }
     }
 }
 
@@ -192,6 +203,20 @@ fn missing(one: &Doomed<'_>) -> String {
         "Restate does not name {} of version {}, which was registered with it: set spec.restate.deletePolicy to force to delete without knowing",
         one.id, one.name
     )
+}
+
+/// A foreground deletion takes the replica sets before anybody asks: what the wanted version has begun is ended by
+/// pods that are made again. Of superseded versions nothing is known any more.
+fn revived(survey: &Survey<'_>, spec: &Spec, doomed: &[Doomed<'_>]) -> Option<Step> {
+    let target = survey.target(spec);
+    let Some(version) = target.version else {
+        let called = spec.replicas > 0 && doomed.iter().any(|one| one.name == target.name);
+        return called
+            .then(|| Step::Create(Box::new(replica_set::replica_set(spec, &target.name, &target.hash))));
+    };
+    let service = version.service(&survey.seen.services);
+    let missing = service.is_none() && !version.deleting;
+    missing.then(|| Step::Create(Box::new(service::version_service(spec, version).into())))
 }
 
 fn clamp(count: u64) -> i64 {

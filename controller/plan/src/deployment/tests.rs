@@ -2,6 +2,7 @@
 
 mod adoption;
 mod builders;
+mod cases;
 mod properties;
 mod scenarios;
 mod world;

@@ -616,6 +616,25 @@ fn a_deletion_waits_for_work_and_not_for_being_latest() {
     assert_eq!(world.harm, Vec::<String>::new());
 }
 
+/// `kubectl delete --cascade=foreground`: Kubernetes takes the replica set and the Service at once.
+#[test]
+fn what_a_foreground_deletion_has_taken_returns_for_its_work() {
+    let mut world = rolled(0);
+    world.call("a", true);
+    world.delete();
+    world.sets.clear();
+    world.services.clear();
+    world.tick(5);
+    world.log.clear();
+    roll(&mut world);
+    assert_eq!(world.log, ["create ReplicaSet", "create Service"]);
+    assert!(!world.gone && desired(&world, 0) == 2);
+    world.finish_all();
+    world.settle().unwrap();
+    assert!(world.gone && world.registry.deployments.is_empty());
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
 type Change = fn(&mut World);
 
 #[rstest]
