@@ -17,7 +17,7 @@ pub(crate) trait Targets: Send + Sync + 'static {
 
 impl Targets for World {
     fn admin_api(&self, cluster: &str) -> Option<Result<Endpoint, endpoint::Error>> {
-        self.cluster(cluster)?;
+        self.cluster(cluster).filter(|_| is_label(cluster))?;
         Some(of_cluster(cluster, self.dns_suffix()))
     }
 }
@@ -26,6 +26,11 @@ impl Targets for World {
 pub(crate) fn polled(endpoint: &Endpoint) -> Admin {
     let url = endpoint.url().as_str().trim_end_matches('/').to_owned();
     Admin { key: url.as_str().into(), url }
+}
+
+/// The name is a namespace's: with a dot in it, DNS would take it for a pod of somebody else's.
+fn is_label(name: &str) -> bool {
+    !name.contains('.')
 }
 
 fn of_cluster(name: &str, dns_suffix: &str) -> Result<Endpoint, endpoint::Error> {
@@ -40,6 +45,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_name_that_dns_reads_in_another_way_leads_nowhere() {
+        assert!(is_label("prod") && !is_label("prod.kube-system"));
+    }
 
     /// One poller serves versions and whole clusters alike.
     #[test]

@@ -1,4 +1,4 @@
-//! Connections that become something else: WebSockets, and whatever else both ends agree on (P9).
+//! Connections that become something else: web sockets, and whatever else both ends agree on (P9).
 //!
 //! Invariant: bytes flow only after Restate itself has answered 101 with the protocol that was asked for. Such a
 //! connection is a long one, has a bound of its own, and ends when the server drains.
