@@ -18,7 +18,10 @@ use anyhow::ensure;
 use clap::Parser;
 use restate_tests::{Lab, Result};
 
-use self::{phases::Phase, stand::Stand};
+use self::{
+    phases::{Phase, Terms},
+    stand::Stand,
+};
 
 /// What the controller costs.
 #[derive(Clone, Debug, Parser)]
@@ -36,6 +39,9 @@ struct Args {
     /// How many invocations the usage query is asked of; none with 0
     #[arg(long, default_value_t = 1_000_000)]
     invocations: usize,
+    /// Measure the controller that runs, in place of one that was just started
+    #[arg(long)]
+    as_it_is: bool,
 }
 
 /// Measures and prints.
@@ -54,11 +60,14 @@ async fn measure(stand: &Stand, arguments: &Args) -> Result {
     if arguments.rollouts > 0 {
         let latency = latency::measure(stand, arguments.rollouts).await?;
         println!("\nfrom pod ready to Ready: {}", spread(&latency.rollout));
+        println!("of which Restate's discovery call: {}", spread(&latency.call));
+        println!("and the rest: {}", spread(&latency.rest));
         println!("a registration by hand: {}\n", spread(&latency.registration));
     }
+    let terms = Terms { rest: Duration::from_secs(arguments.rest), anew: !arguments.as_it_is };
     for count in arguments.counts.iter().copied().filter(|count| *count > 0) {
         let alone = phases::alone(stand, count).await?;
-        let phases = phases::measure(stand, count, Duration::from_secs(arguments.rest), alone).await?;
+        let phases = phases::measure(stand, count, &terms, alone).await?;
         let rows: Vec<_> = phases.iter().map(|phase| phase.row(count)).collect();
         println!("\n{}", table(&Phase::head(), &rows));
         for phase in &phases {

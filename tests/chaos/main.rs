@@ -17,10 +17,7 @@ mod world;
 use anyhow::ensure;
 use restate_tests::{Lab, Result};
 
-use crate::{
-    run::{Size, Verdict},
-    unchecked::Unchecked,
-};
+use crate::run::{Size, Verdict};
 
 /// What is printed of a verdict that is long.
 const SHOWN: usize = 20;
@@ -52,10 +49,7 @@ async fn proof_that_a_controller_without_the_check_is_found_out() -> Result {
         eprintln!("skipped: the controller of a cluster elsewhere is not ours to replace");
         return Ok(());
     }
-    let unchecked = Unchecked::start(&lab).await?;
-    let verdict = run::run(&lab, Size::tiny()).await;
-    unchecked.stop().await?;
-    let verdict = verdict?;
+    let verdict = run::run_unchecked(&lab, Size::tiny()).await?;
     println!("{}", show(&verdict));
     ensure!(
         verdict.violations.iter().any(oracle::Violation::is_removal),

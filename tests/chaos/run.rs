@@ -12,13 +12,18 @@ use std::{
 
 use restate_tests::{Lab, Result, eventually};
 use serde::Deserialize;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{mpsc::UnboundedReceiver, watch},
+    time::Instant,
+};
 
 use crate::{
     calls::{Call, Sent},
     faults::{self, Faults},
+    ledger::Waiting,
     oracle::{self, Called, Violation, Walked},
     rollouts::Rollouts,
+    unchecked::Unchecked,
     watch::{Seen, host},
     world::{World, unready},
 };
@@ -67,7 +72,7 @@ impl Size {
 
     /// Ten thousand calls.
     pub(crate) fn large() -> Self {
-        Self { calls: 10_000, time: Duration::from_mins(11), ..Self::small() }
+        Self { calls: 10_000, time: Duration::from_mins(8), ..Self::small() }
     }
 
     /// Enough for a controller that does wrong to be found out.
@@ -83,23 +88,38 @@ impl Size {
     }
 }
 
-/// Runs it.
+/// Runs it with the controller that is installed.
 pub(crate) async fn run(lab: &Lab, size: Size) -> Result<Verdict> {
     let (world, waiting) = World::new(lab, size.services).await?;
+    let verdict = judge(&world, waiting, size).await?;
+    world.tear_down().await?;
+    Ok(verdict)
+}
+
+/// Runs it with the controller that must be found out, in a world that the real one has made.
+pub(crate) async fn run_unchecked(lab: &Lab, size: Size) -> Result<Verdict> {
+    let (world, waiting) = World::new(lab, size.services).await?;
+    let unchecked = Unchecked::start(lab).await?;
+    let verdict = judge(&world, waiting, size).await;
+    unchecked.stop().await?;
+    world.tear_down().await?;
+    verdict
+}
+
+async fn judge(world: &World, waiting: UnboundedReceiver<Waiting>, size: Size) -> Result<Verdict> {
     let mut seen = Seen::default();
     let told = world.ingress.wake_all(waiting);
     let (called, rollouts, faults) = tokio::select! {
-        done = act(&world, size) => done?,
-        () = async { tokio::join!(seen.go_on(&world), told); } => unreachable!("they have no end"),
+        done = act(world, size) => done?,
+        () = async { tokio::join!(seen.go_on(world), told); } => unreachable!("they have no end"),
     };
     let effects = world.ledger.effects();
-    let called = with_pins(&world, called, &seen).await?;
+    let called = with_pins(world, called, &seen).await?;
     let mut violations: BTreeSet<_> = oracle::judge(&called, &effects).into_iter().collect();
     violations.append(&mut seen.violations);
     if violations.is_empty() {
-        violations.extend(restlessness(&world, &rollouts, size.rest).await);
+        violations.extend(restlessness(world, &rollouts, size.rest).await);
     }
-    world.tear_down().await?;
     let pinned = called.iter().filter(|call| call.pinned.is_some()).count();
     let summary = format!(
         "{} calls to {} services, {} effects, {} of them again before they were in the journal; {pinned} calls whose \

@@ -41,6 +41,7 @@ pub enum Fault {
 pub struct FaultProxy {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
+    relay: Arc<Relay>,
     task: JoinHandle<()>,
 }
 
@@ -58,13 +59,19 @@ impl FaultProxy {
             TcpListener::bind((address, 0)).await.with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr()?;
         let (fault, seen) = watch::channel(Fault::None);
-        let task = tokio::spawn(accept(listener, Arc::new(Relay::to(target)), seen));
-        Ok(Self { address, fault, task })
+        let relay = Arc::new(Relay::to(target));
+        let task = tokio::spawn(accept(listener, Arc::clone(&relay), seen));
+        Ok(Self { address, fault, relay, task })
     }
 
     /// What a manifest names as `register.url`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// How long each order took that went through: registrations and removals.
+    pub fn orders(&self) -> Vec<Duration> {
+        self.relay.orders()
     }
 
     /// From now on, this happens.

@@ -1,5 +1,5 @@
-//! From a pod that is ready to a RestateDeployment that is Ready, one rollout at a time, beside what a registration
-//! takes in Restate itself.
+//! From a pod that is ready to a RestateDeployment that is Ready, one rollout at a time, beside what Restate's own call
+//! took in the same rollout: until the node's rules lead to a new Service, that call waits for a connection.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use kube::{
     api::{ApiResource, DynamicObject},
     core::GroupVersionKind,
 };
-use restate_tests::Result;
+use restate_tests::{FaultProxy, Result};
 use serde_json::{Value, json};
 
 use super::{
@@ -20,27 +20,39 @@ use super::{
 const PAUSE: Duration = Duration::from_millis(1500);
 
 /// What was measured.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Latency {
     /// From pod ready to Ready, in order of size.
     pub(super) rollout: Vec<Duration>,
+    /// What Restate took of that for its discovery call, in order of size.
+    pub(super) call: Vec<Duration>,
+    /// What was left of each rollout without it, in order of size.
+    pub(super) rest: Vec<Duration>,
     /// A registration by hand of an endpoint that is there, in order of size.
     pub(super) registration: Vec<Duration>,
 }
 
 /// Rolls that many, one after the other; there are as many objects.
 pub(super) async fn measure(stand: &Stand, rounds: usize) -> Result<Latency> {
-    let mut latency = Latency { rollout: Vec::new(), registration: Vec::new() };
+    let proxy = FaultProxy::new(&stand.lab, &stand.restate).await?;
+    let mut latency = Latency::default();
     let until = Until::all(stand.api(Subject::Ours), rounds, |object| holds(object, "Ready")).await?;
-    stand.create(Subject::Ours, rounds).await?;
+    stand.create_at(Subject::Ours, rounds, &json!({"url": proxy.url()})).await?;
     until.when().await?;
     for round in 0..rounds {
-        latency.rollout.push(roll(stand, round).await?);
+        let before = proxy.orders().len();
+        let rollout = roll(stand, round).await?;
+        // Whatever was tried in vain before is no part of the call that did it.
+        let call = proxy.orders().into_iter().skip(before).last().unwrap_or_default();
+        latency.rollout.push(rollout);
+        latency.call.push(call);
+        latency.rest.push(rollout.saturating_sub(call));
         latency.registration.push(register(stand, round).await?);
         tokio::time::sleep(PAUSE).await;
     }
-    latency.rollout.sort();
-    latency.registration.sort();
+    for times in [&mut latency.rollout, &mut latency.call, &mut latency.rest, &mut latency.registration] {
+        times.sort();
+    }
     stand.clear(Subject::Ours).await?;
     Ok(latency)
 }

@@ -28,6 +28,15 @@ pub(super) struct Phase {
     pub(super) writes: Writes,
 }
 
+/// How it is measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    /// For how long it is watched at rest.
+    pub(super) rest: Duration,
+    /// Is the controller started anew before?
+    pub(super) anew: bool,
+}
+
 /// How long Kubernetes' own controllers take to create and to roll so many Deployments with their Services.
 pub(super) async fn alone(stand: &Stand, count: usize) -> Result<[Duration; 2]> {
     let subject = Subject::Kubernetes;
@@ -49,10 +58,11 @@ pub(super) async fn alone(stand: &Stand, count: usize) -> Result<[Duration; 2]> 
 pub(super) async fn measure(
     stand: &Stand,
     count: usize,
-    rest: Duration,
+    terms: &Terms,
     alone: [Duration; 2],
 ) -> Result<Vec<Phase>> {
-    let mut meter = Meter::new(stand).await?;
+    let rest = terms.rest;
+    let mut meter = Meter::new(stand, terms.anew).await?;
     let subject = Subject::Ours;
     let until = Until::all(stand.api(subject), count, |object| holds(object, "Ready")).await?;
     let began = Instant::now();
@@ -82,8 +92,8 @@ struct Meter {
 }
 
 impl Meter {
-    async fn new(stand: &Stand) -> Result<Self> {
-        let controller = Controller::fresh(&stand.lab).await?;
+    async fn new(stand: &Stand, anew: bool) -> Result<Self> {
+        let controller = Controller::find(&stand.lab, anew).await?;
         // Whatever it does at its start.
         tokio::time::sleep(SETTLE).await;
         let (audit, before) = (Audit::follow(&stand.lab)?, controller.cost().await?);

@@ -37,11 +37,14 @@ pub(super) struct Cost {
 }
 
 impl Controller {
-    /// Starts it anew, so that its memory is its own and not that of an earlier load, and finds it.
-    pub(super) async fn fresh(lab: &Lab) -> Result<Self> {
+    /// Finds it; unless it is to stay as it is, it is started anew, so that its memory is its own and not that of an
+    /// earlier load.
+    pub(super) async fn find(lab: &Lab, anew: bool) -> Result<Self> {
         let (kubectl, client) = (lab.kubectl()?, lab.client().await?);
         let of = ["-n", OPERATOR_NAMESPACE];
-        kubectl.run(of.into_iter().chain(["delete", "pods", "-l", SELECTOR, "--wait=true"])).await?;
+        if anew {
+            kubectl.run(of.into_iter().chain(["delete", "pods", "-l", SELECTOR, "--wait=true"])).await?;
+        }
         eventually("the controller to be back", BACK, || async {
             let path = "jsonpath={.items[0].metadata.name} {.items[0].status.containerStatuses[0].ready}";
             let seen = kubectl.run(of.into_iter().chain(["get", "pods", "-l", SELECTOR, "-o", path])).await?;

@@ -78,8 +78,13 @@ impl Stand {
         self.objects("apps", "v1", "ReplicaSet")
     }
 
-    /// Makes so many of them.
+    /// Makes so many of them, which register with the stand's Restate.
     pub(super) async fn create(&self, subject: Subject, count: usize) -> Result {
+        self.create_at(subject, count, &json!({"cluster": self.restate.name()})).await
+    }
+
+    /// The same, registered elsewhere.
+    pub(super) async fn create_at(&self, subject: Subject, count: usize, register: &Value) -> Result {
         let (api, services) = (self.api(subject), self.objects("", "v1", "Service"));
         let create = |number: usize| {
             let (api, services) = (api.clone(), services.clone());
@@ -88,7 +93,7 @@ impl Stand {
                 if subject == Subject::Kubernetes {
                     services.create(&params, &serde_json::from_value(service(number))?).await?;
                 }
-                api.create(&params, &serde_json::from_value(self.object(subject, number))?).await?;
+                api.create(&params, &serde_json::from_value(self.object(subject, number, register))?).await?;
                 Ok::<_, anyhow::Error>(())
             }
         };
@@ -143,7 +148,7 @@ impl Stand {
         Api::namespaced_with(self.client.clone(), self.namespace.name(), &kind)
     }
 
-    fn object(&self, subject: Subject, number: usize) -> Value {
+    fn object(&self, subject: Subject, number: usize, register: &Value) -> Value {
         let name = name(number);
         let mut labels = json!({"app": name, "bench": "true"});
         labels[format!("allow.restate.dev/{}", self.restate.name())] = "true".into();
@@ -167,7 +172,7 @@ impl Stand {
                 "spec": {
                     "replicas": 1, "revisionHistoryLimit": 1, "selector": selector, "template": pods,
                     "restate": {
-                        "register": {"cluster": self.restate.name()}, "servicePath": format!("/{name}"),
+                        "register": register, "servicePath": format!("/{name}"),
                         "drainDelaySeconds": 20, "deletePolicy": "force",
                     },
                 },

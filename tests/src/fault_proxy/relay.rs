@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use tokio::net::TcpStream;
 pub(super) struct Relay {
     target: String,
     said: Mutex<HashMap<String, Answer>>,
+    orders: Mutex<Vec<Duration>>,
 }
 
 #[derive(Clone, Debug)]
@@ -32,7 +34,12 @@ struct Answer {
 impl Relay {
     /// To the server at `HOST:PORT`.
     pub(super) fn to(target: String) -> Self {
-        Self { target, said: Mutex::default() }
+        Self { target, said: Mutex::default(), orders: Mutex::default() }
+    }
+
+    /// How long each order took that went through.
+    pub(super) fn orders(&self) -> Vec<Duration> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Serves a connection. What is `stale` gets the answer that its question had before, if it had one.
@@ -52,7 +59,11 @@ impl Relay {
         if stale && let Some(answer) = question.as_ref().and_then(|question| self.remembered(question)) {
             return Ok(answer.into());
         }
+        let began = Instant::now();
         let answer = self.forward(head, body).await?;
+        if question.is_none() {
+            self.orders.lock().unwrap_or_else(PoisonError::into_inner).push(began.elapsed());
+        }
         if let Some(question) = question.filter(|_| !stale && answer.status.is_success()) {
             self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(question, answer.clone());
         }
