@@ -37,6 +37,8 @@ pub enum ConditionType {
     IdentityReady,
     /// The cluster's own configuration is not what the spec wants.
     ClusterConfigDrift,
+    /// A node came back without its disk and does not start.
+    NodeDataLoss,
     /// The image is not rolled out: a minor version would be skipped, or Restate would go down.
     UpgradeHeld,
     /// Several nodes and nowhere to put snapshots.
@@ -153,6 +155,8 @@ pub enum Reason {
     ReplicationHigher,
     /// Logs live on one node alone.
     LogsAreLocal,
+    /// A node's disk is gone or another one.
+    DiskLost,
     /// The image would skip a minor version.
     VersionSkipped,
     /// The image has a lower minor version than what runs.
@@ -369,8 +373,8 @@ mod tests {
     fn the_names_are_the_words_that_tools_wait_for() {
         let names: Vec<&str> = ConditionType::iter().map(Into::into).collect();
         let expected = "Ready Progressing Available Registered Stalled Draining Provisioned NotYetActedOn \
-                        StorageAsWanted IdentityReady ClusterConfigDrift UpgradeHeld SnapshotsNotConfigured \
-                        MemoryOvercommitted AdminAccessClosed SharesOperatorNamespace";
+                        StorageAsWanted IdentityReady ClusterConfigDrift NodeDataLoss UpgradeHeld \
+                        SnapshotsNotConfigured MemoryOvercommitted AdminAccessClosed SharesOperatorNamespace";
         assert_eq!(names.join(" "), expected);
     }
 

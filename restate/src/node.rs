@@ -13,6 +13,7 @@
 //! - Replication comes back as `{node: 1}` where `1` was asked for.
 
 mod cluster;
+mod listed;
 mod wire;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 pub use cluster::{ClusterState, Log, Member, Mode, Replica, Report, RoleStatus, Tail};
+pub use listed::{Listed, StorageState};
 
 /// A node answers these from memory.
 pub const READ_DEADLINE: Duration = Duration::from_secs(5);
@@ -37,6 +39,7 @@ const LIMIT: usize = 1024 * 1024;
 const IDENT: &str = "/restate.node_ctl_svc.NodeCtlSvc/GetIdent";
 const PROVISION: &str = "/restate.node_ctl_svc.NodeCtlSvc/ProvisionCluster";
 const HEALTH: &str = "/restate.node_ctl_svc.NodeCtlSvc/ClusterHealth";
+const METADATA: &str = "/restate.node_ctl_svc.NodeCtlSvc/GetMetadata";
 const CONFIGURE: &str = "/restate.cluster_ctrl.ClusterCtrlSvc/SetClusterConfiguration";
 const CONFIGURATION: &str = "/restate.cluster_ctrl.ClusterCtrlSvc/GetClusterConfiguration";
 
@@ -87,6 +90,14 @@ pub enum Error {
         address: String,
         /// Code and words.
         source: Box<Status>,
+    },
+    /// The answer is none that we can read.
+    #[error("the answer of node {address} cannot be read")]
+    Unreadable {
+        /// Which node.
+        address: String,
+        /// Why.
+        source: Box<listed::Error>,
     },
     /// The answer lacks what must be in it.
     #[error("the answer of node {address} lacks {what}")]
@@ -233,6 +244,14 @@ impl Node {
         let answer: wire::Provisioned =
             self.call(PROVISION, wire::Provision::of(wish), PROVISION_DEADLINE).await?;
         self.configured(answer.configuration)
+    }
+
+    /// All nodes that the cluster has, as this node knows them: also those that do not run.
+    pub async fn members(&self) -> Result<Vec<Listed>, Error> {
+        let asked = wire::Metadata { kind: listed::KIND };
+        let answer: wire::Encoded = self.call(METADATA, asked, READ_DEADLINE).await?;
+        let unread = |source| Error::Unreadable { address: self.address.clone(), source: Box::new(source) };
+        listed::read(&answer.encoded).map_err(unread)
     }
 
     /// What the node knows of its cluster.

@@ -59,5 +59,48 @@ async fn one_node_becomes_three_and_bears_the_loss_of_one() -> Result {
         Ok(answer.map(drop).map_err(|error| format!("{error:#}")))
     })
     .await?;
+    restate.ready().await?;
+    a_lost_disk_is_named_and_mended(&lab, &restate).await
+}
+
+/// users.md §1b (op#74): a pod that comes back with another disk is named, and mended as the docs say.
+async fn a_lost_disk_is_named_and_mended(lab: &Lab, restate: &Restate) -> Result {
+    let kubectl = lab.kubectl()?;
+    let of = |what: &'static [&'static str]| ["-n", restate.name()].into_iter().chain(what.iter().copied());
+    kubectl.run(of(&["delete", "pvc", "storage-restate-2", "--wait=false"])).await?;
+    kubectl.run(of(&["delete", "pod", "restate-2"])).await?;
+    eventually("the lost disk to be named", GROWN, || async {
+        let path = r#"jsonpath={.status.conditions[?(@.type=="NodeDataLoss")].message}"#;
+        let message = kubectl.run(["get", "restatecluster", restate.name(), "-o", path]).await?;
+        Ok(if message.contains("/restate-2)") { Ok(()) } else { Err(message) })
+    })
+    .await?;
+    let message = kubectl
+        .run([
+            "get",
+            "restatecluster",
+            restate.name(),
+            "-o",
+            r#"jsonpath={.status.conditions[?(@.type=="NodeDataLoss")].message}"#,
+        ])
+        .await?;
+    let node = message.split_whitespace().next().unwrap_or_default();
+    let state = [
+        "nodes",
+        "set-storage-state",
+        "--nodes",
+        node,
+        "--storage-state",
+        "provisioning",
+        "--force",
+        "--yes",
+    ];
+    status(lab, restate, &state).await?;
+    eventually("the node to come back and the warning to go", GROWN, || async {
+        let object = kubectl.json(["get", "restatecluster", restate.name(), "-o", "json"]).await?;
+        let conditions = object["status"]["conditions"].to_string();
+        Ok(if conditions.contains("NodeDataLoss") { Err(conditions) } else { Ok(()) })
+    })
+    .await?;
     restate.ready().await
 }

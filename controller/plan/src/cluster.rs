@@ -6,6 +6,7 @@
 //! every node's word and a claim.
 
 mod config_map;
+mod data_loss;
 mod disruption_budget;
 mod identity;
 mod memory;
@@ -32,19 +33,20 @@ mod upgrade;
 mod validate;
 mod warnings;
 
+pub use data_loss::asks_members;
 pub use identity::{Foreign, Found, identities_to_ask};
 pub use plan::{deletion, plan};
 pub use provisioning::{
     CLAIM, Claimed, Numbers, Provisioning, asks_nodes, claim_and_provision, decide, on_request,
 };
 pub use replication::{Configuration, Configured, asks_configuration};
-pub use seen::{Children, Node, NodeIdentity, Operator, Peer, Seen};
+pub use seen::{Children, Member, Node, NodeIdentity, Operator, Peer, Seen};
 pub use services::{ADMIN_PORT, INGRESS_PORT, NODE_PORT};
 pub use signing::provider_class_ref;
 pub use status::{deleting, invalid, status};
 pub use storage::{REPLACED, classes_to_ask};
 pub use upgrade::ALLOW_VERSION;
-pub use validate::{Invalid, Valid, validate};
+pub use validate::{Invalid, Said, Valid, validate};
 
 /// Name of the stateful set, the client service and the service account.
 pub const NAME: &str = "restate";

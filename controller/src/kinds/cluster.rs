@@ -42,6 +42,7 @@ impl Kind for RestateCluster {
             children,
             nodes: Vec::new(),
             configuration: Configured::NotAsked,
+            members: None,
             identities: Vec::new(),
             users: users(object, &context.stores),
             operator: context.operator.as_ref().clone(),
@@ -82,6 +83,10 @@ impl Kind for RestateCluster {
 
 /// Asks the nodes for what the decision needs their word for.
 async fn look_at_nodes(valid: &Valid, seen: &mut Seen, context: &Context) {
+    if cluster::asks_members(valid, seen) {
+        let nodes = cluster::node_addresses(&valid.name, valid.replicas, &seen.operator.dns_suffix);
+        seen.members = context.restates.members(&nodes).await;
+    }
     let asks_configuration = cluster::asks_configuration(valid, seen);
     if !cluster::asks_nodes(valid) && !asks_configuration {
         return;

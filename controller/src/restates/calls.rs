@@ -46,7 +46,7 @@ impl Error {
 impl Restates {
     /// Registers a version.
     pub(crate) async fn register(&self, wanted: &Registration) -> Result<DeploymentId, Error> {
-        let Registration { admin, uri, force, breaking, http11, version: _, routes: _ } = wanted;
+        let Registration { admin, uri, force, breaking, http11, version: _ } = wanted;
         let registration = admin::Registration {
             uri: uri.clone(),
             force: *force,
@@ -88,6 +88,25 @@ impl Restates {
             Ok(_) | Err(node::Error::AlreadyProvisioned { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The nodes that the cluster has, by the word of the first that answers; none where nobody does.
+    pub(crate) async fn members(&self, nodes: &[String]) -> Option<Vec<cluster::Member>> {
+        let ask = async |node: &String| Node::new(node)?.members().await;
+        let answers = join_all(nodes.iter().map(ask)).await;
+        let answer = answers.into_iter().find_map(|answer| match answer {
+            Ok(members) => Some(members),
+            Err(error) => {
+                tracing::debug!(%error, "does not tell of the cluster's nodes");
+                None
+            }
+        })?;
+        let member = |member: node::Listed| cluster::Member {
+            id: member.id,
+            name: member.name,
+            lost: member.storage == node::StorageState::DataLoss,
+        };
+        Some(answer.into_iter().map(member).collect())
     }
 
     /// The cluster's configuration, as this node says it.

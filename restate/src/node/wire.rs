@@ -96,6 +96,18 @@ pub(super) struct Health {
     metadata: Option<MetadataHealth>,
 }
 
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(super) struct Metadata {
+    #[prost(int32, tag = "2")]
+    pub(super) kind: i32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Encoded {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) encoded: Vec<u8>,
+}
+
 impl Ident {
     pub(super) fn into_model(self) -> IdentModel {
         let Self { status, node_id, cluster_name, roles, metadata_server_status, nodes_config_version } =

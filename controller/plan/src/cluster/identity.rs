@@ -53,12 +53,12 @@ struct Wanted {
 /// where the spec never asked for one.
 pub fn identities_to_ask(valid: &Valid, operator: &Operator) -> Vec<ObjectRef> {
     let wanted = wanted(valid, operator);
-    if wanted.is_empty() && !valid.had_identities {
+    if wanted.is_empty() && !valid.said.had_identities {
         return Vec::new();
     }
     let possible = wanted.iter().filter(|wanted| wanted.spec.is_ok()).map(|wanted| wanted.reference.clone());
     let mut asked: Vec<_> = possible.collect();
-    if valid.had_identities {
+    if valid.said.had_identities {
         let enabled = [
             operator.aws_cluster.is_some().then(|| pod_identity_ref(valid)),
             Some(security_groups_ref(valid)),

@@ -8,9 +8,9 @@ use kube_core::{Resource, ResourceExt};
 use restate_crd::RestateCluster;
 
 use super::{
-    Children, Provisioning, Seen, Valid, config_map, disruption_budget, identity, metadata, namespace,
-    policies, provisioning, replication, service_account, services, signing, stateful_set, status, storage,
-    validate,
+    Children, Provisioning, Seen, Valid, config_map, data_loss, disruption_budget, identity, metadata,
+    namespace, policies, provisioning, replication, service_account, services, signing, stateful_set, status,
+    storage, validate,
 };
 use crate::{EventKind, LookAgain, Note, ObjectRef, Outcome, Plan, Propagation, Step, Uid, applied};
 
@@ -21,6 +21,9 @@ const ASK_IF_PROVISIONED: SignedDuration = SignedDuration::from_secs(10);
 
 /// How soon others are asked again, whose objects are not watched: they take their time.
 const ASK_OTHERS_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// How soon the cluster is asked again which of its nodes lost a disk.
+const ASK_MEMBERS_AGAIN: SignedDuration = SignedDuration::from_secs(20);
 
 /// What to do about a cluster that is wanted.
 pub fn plan(valid: &Valid, seen: &Seen, now: Timestamp) -> Plan {
@@ -153,7 +156,14 @@ fn outcome(valid: &Valid, seen: &Seen, decision: &Provisioning) -> Outcome {
         Provisioning::Done if replication::is_awaited(valid, seen) => {
             waiting("ClusterConfigDrift", LookAgain::After(ASK_OTHERS_AGAIN))
         }
+        Provisioning::Done if valid.said.has_data_loss => {
+            waiting("NodeDataLoss", LookAgain::After(ASK_MEMBERS_AGAIN))
+        }
         Provisioning::Done if status::is_rolled_out(valid, children) => Outcome::Settled,
+        // A pod that crashes again and again changes nothing that is watched.
+        Provisioning::Done if data_loss::asks_members(valid, seen) => {
+            waiting("PodsNotReady", LookAgain::After(ASK_MEMBERS_AGAIN))
+        }
         Provisioning::Done => waiting("PodsNotReady", LookAgain::OnChange),
     }
 }

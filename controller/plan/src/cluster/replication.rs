@@ -105,7 +105,7 @@ impl fmt::Display for Replication {
 /// as wanted since the spec changed.
 pub fn asks_configuration(valid: &Valid, seen: &Seen) -> bool {
     valid.provisioned
-        && !valid.configuration_settled
+        && !valid.said.configuration_settled
         && valid.replicas > 0
         && wanted(valid).is_some()
         && status::is_rolled_out(valid, &seen.children)

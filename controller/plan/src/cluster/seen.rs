@@ -19,6 +19,8 @@ pub struct Seen {
     pub nodes: Vec<Node>,
     /// What the cluster's configuration is, where it was asked for ([`super::asks_configuration`]).
     pub configuration: Configured,
+    /// The nodes that the cluster has by its own word, where it was asked ([`super::asks_members`]).
+    pub members: Option<Vec<Member>>,
     /// Objects that give the pods an identity, where they were asked for ([`super::identities_to_ask`]).
     pub identities: Vec<Foreign>,
     /// Names of the `RestateDeployment`s that register with this cluster, as `namespace/name`.
@@ -59,6 +61,17 @@ pub struct Node {
     pub address: String,
     /// What it says of itself.
     pub identity: NodeIdentity,
+}
+
+/// A node that the cluster has, whether it runs or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: u32,
+    /// Its name, which is the pod's.
+    pub name: String,
+    /// Whether its disk was lost: it does not start then.
+    pub lost: bool,
 }
 
 /// A node's own word on whether it belongs to a cluster.

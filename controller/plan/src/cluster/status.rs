@@ -7,7 +7,7 @@ use restate_crd::cluster::RestateClusterStatus;
 use restate_crd::condition::{ConditionStatus, ConditionType, Conditions, Reason, Verdict};
 
 use super::{
-    Children, Invalid, Provisioning, Seen, Valid, identity, metadata, pending, plan, provisioning,
+    Children, Invalid, Provisioning, Seen, Valid, data_loss, identity, metadata, pending, plan, provisioning,
     replication, stateful_set, storage, upgrade, warnings,
 };
 
@@ -79,8 +79,12 @@ impl Facts<'_> {
         }
         self.publish_or_clear(conditions, ConditionType::IdentityReady, self.identity(), now);
         let drift = replication::verdict(self.valid, self.seen);
-        if drift.is_some() || !self.valid.configuration_settled {
+        if drift.is_some() || !self.valid.said.configuration_settled {
             self.publish_or_clear(conditions, ConditionType::ClusterConfigDrift, drift, now);
+        }
+        if self.seen.members.is_some() || !data_loss::asks_members(self.valid, self.seen) {
+            let lost = data_loss::verdict(self.valid, self.seen);
+            self.publish_or_clear(conditions, ConditionType::NodeDataLoss, lost, now);
         }
         for (kind, warning) in warnings::warnings(self.valid, self.seen) {
             let verdict =

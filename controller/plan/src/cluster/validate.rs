@@ -38,10 +38,8 @@ pub struct Valid {
     pub provisioned: bool,
     /// How many copies of everything the controller is to keep.
     pub replication: Option<u8>,
-    /// Whether the status says of this very spec that the cluster's configuration is as wanted.
-    pub configuration_settled: bool,
-    /// Whether the status speaks of identities: then there may be some to remove.
-    pub had_identities: bool,
+    /// What the status says.
+    pub said: Said,
     /// Who claimed the provisioning last, and when.
     pub claim: Option<super::Claimed>,
     pub(super) labels: Option<BTreeMap<String, String>>,
@@ -53,6 +51,17 @@ pub struct Valid {
     pub(super) signing_key: Option<SigningKey>,
     pub(super) config: Option<String>,
     pub(super) settings: Table,
+}
+
+/// What the status says, where a decision rests on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Of this very spec, that the cluster's configuration is as wanted.
+    pub configuration_settled: bool,
+    /// Something about identities: then there may be some to remove.
+    pub had_identities: bool,
+    /// That a node lost its disk.
+    pub has_data_loss: bool,
 }
 
 /// Why a spec cannot be acted on.
@@ -136,8 +145,7 @@ pub fn validate(object: &RestateCluster) -> Result<Valid, Invalid> {
             .map_or(Provisioning::Manual, restate_crd::cluster::ClusterSettings::provisioned_by),
         provisioned: object.status.as_ref().and_then(|status| status.provisioned) == Some(true),
         replication: replication(object)?,
-        configuration_settled: configuration_settled(object),
-        had_identities: condition(object, ConditionType::IdentityReady).is_some(),
+        said: said(object),
         claim: super::Claimed::of(object),
         labels: object.metadata.labels.clone(),
         annotations: object.metadata.annotations.clone(),
@@ -194,6 +202,14 @@ fn replication(object: &RestateCluster) -> Result<Option<u8>, Invalid> {
 
 fn condition(object: &RestateCluster, kind: ConditionType) -> Option<&Condition> {
     object.status.as_ref()?.conditions.get(kind)
+}
+
+fn said(object: &RestateCluster) -> Said {
+    Said {
+        configuration_settled: configuration_settled(object),
+        had_identities: condition(object, ConditionType::IdentityReady).is_some(),
+        has_data_loss: condition(object, ConditionType::NodeDataLoss).is_some(),
+    }
 }
 
 fn configuration_settled(object: &RestateCluster) -> bool {

@@ -150,6 +150,43 @@ fn nodes_find_the_metadata(#[case] config: &str, #[case] generated: bool) {
     assert_eq!(addresses(&object), one, "growing restarts nobody");
 }
 
+/// users.md §1b (op#74): a node whose disk was lost is named with its pod; the word of a silent cluster takes nothing
+/// back, and the warning goes when nobody has lost a disk any more.
+#[test]
+fn a_lost_disk_is_named_until_it_is_mended() {
+    let (mut object, mut children) = grown(3, None, "");
+    let valid = validate(&object).unwrap();
+    assert!(!asks_members(&valid, &seen(children.clone())), "at rest nobody is asked");
+    children.stateful_set.as_mut().unwrap().status.as_mut().unwrap().ready_replicas = Some(2);
+    assert!(asks_members(&valid, &seen(children.clone())));
+    let member = |id: u32, lost| Member { id, name: format!("restate-{}", id - 1), lost };
+    let with = |children: &Children, lost| Seen {
+        members: Some(vec![member(1, false), member(2, lost), member(3, false)]),
+        ..seen(children.clone())
+    };
+    let lossy = with(&children, true);
+    let waits = plan(&valid, &lossy, now()).outcome;
+    assert!(matches!(waits, Outcome::Waiting { look_again: crate::LookAgain::After(_), .. }), "{waits:?}");
+    object.status = Some(status(&object, &valid, &lossy, now()));
+    let said = |object: &RestateCluster| {
+        let said = object.status.as_ref().unwrap().conditions.get(ConditionType::NodeDataLoss).cloned();
+        said.and_then(|said| said.message)
+    };
+    let message = said(&object).unwrap();
+    assert!(
+        message.starts_with("N2 (pod rs/restate-1) lost its disk") && message.contains("2 other"),
+        "{message}"
+    );
+
+    let valid = validate(&object).unwrap();
+    object.status = Some(status(&object, &valid, &seen(children.clone()), now()));
+    assert_eq!(said(&object), Some(message), "nobody could tell");
+    all_ready(&mut children);
+    assert!(asks_members(&valid, &seen(children.clone())), "ready is not mended: the cluster has to say so");
+    object.status = Some(status(&object, &valid, &with(&children, false), now()));
+    assert_eq!(said(&object), None);
+}
+
 proptest! {
     /// Whatever is wanted and found: replication is never lowered, and nothing else is touched.
     #[test]

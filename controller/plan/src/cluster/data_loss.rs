@@ -1,0 +1,28 @@
+//! A node that comes back with another disk than it had: Restate notices and does not let it start. It is named; what
+//! becomes of it is for people to decide, because a copy that was lost may have been the last.
+
+use restate_crd::condition::{ConditionStatus, Reason, Verdict};
+
+use super::{Seen, Valid, status};
+
+/// Whether a pass must ask for the cluster's nodes: where one does not run, and while one is known to have lost its
+/// disk. A single node that lost its disk has no cluster to tell of it.
+pub fn asks_members(valid: &Valid, seen: &Seen) -> bool {
+    let stands = !valid.said.has_data_loss && status::is_rolled_out(valid, &seen.children);
+    valid.provisioned && valid.replicas > 1 && !stands
+}
+
+/// The nodes that lost their disk; none where there is none, or nobody could tell.
+pub(super) fn verdict(valid: &Valid, seen: &Seen) -> Option<Verdict> {
+    let members = seen.members.as_ref()?;
+    let (lost, whole): (Vec<_>, Vec<_>) = members.iter().partition(|member| member.lost);
+    let names: Vec<_> =
+        lost.iter().map(|member| format!("N{} (pod {}/{})", member.id, valid.name, member.name)).collect();
+    let message = format!(
+        "{} lost its disk and does not start (storage state data-loss); {} other nodes have theirs. Bring the volume \
+         back, or decide what becomes of the node: see the page on lost disks",
+        names.join(", "),
+        whole.len()
+    );
+    (!names.is_empty()).then(|| Verdict::new(ConditionStatus::True, Reason::DiskLost, message))
+}
