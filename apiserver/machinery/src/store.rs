@@ -44,6 +44,11 @@ impl<K: Resource> Store<K> {
 
     /// Publishes the complete set of objects. What is not in it is deleted; leave in what could not be asked about.
     pub fn publish(&self, objects: Vec<K>) -> Result<(), encoded::Error> {
+        self.publish_each(objects)
+    }
+
+    /// The same for objects that are made one by one: thousands of them are never in memory at a time.
+    pub fn publish_each(&self, objects: impl IntoIterator<Item = K>) -> Result<(), encoded::Error> {
         self.feed.publish(objects, jiff::Timestamp::now())
     }
 

@@ -77,8 +77,8 @@ impl Versions {
 
     fn compute(&self, now: Timestamp) -> Result<(), Status> {
         let deployments = self.world.deployments();
-        let objects = deployments.iter().flat_map(|parent| self.of(parent, now)).collect();
-        self.store.publish(objects).map_err(|error| {
+        let objects = deployments.iter().flat_map(|parent| self.of(parent, now));
+        self.store.publish_each(objects).map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "versions could not be encoded");
             Status::internal("versions could not be encoded")
         })

@@ -68,7 +68,11 @@ impl Feed {
         *self.warning.lock().unwrap_or_else(PoisonError::into_inner) = warning;
     }
 
-    pub(crate) fn publish<K: Kind>(&self, objects: Vec<K>, now: Timestamp) -> Result<(), Error> {
+    pub(crate) fn publish<K: Kind>(
+        &self,
+        objects: impl IntoIterator<Item = K>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.state();
         let stamps = Stamps { clock: &self.clock, now, selectable: self.selectable };
@@ -102,12 +106,30 @@ fn key<K: Kind>(object: &K) -> (&str, &str) {
 }
 
 /// Sorted by key; of several with one key the last one counts.
-fn in_order<K: Kind>(mut objects: Vec<K>) -> Vec<K> {
-    objects.reverse();
-    objects.sort_by(|one, other| key(one).cmp(&key(other)));
-    objects.dedup_by(|later, first| key(later) == key(first));
-    objects
+fn in_order<T>(mut items: Vec<T>, key: impl Fn(&T) -> (&str, &str)) -> Vec<T> {
+    items.reverse();
+    items.sort_by(|one, other| key(one).cmp(&key(other)));
+    items.dedup_by(|later, first| key(later) == key(first));
+    items
 }
+
+/// What an object looks like: as before, or otherwise, and then without a version of its own.
+enum Looked {
+    Same(Arc<Encoded>),
+    New(Encoded),
+}
+
+impl Looked {
+    fn key(&self) -> (&str, &str) {
+        match self {
+            Self::Same(item) => item.key(),
+            Self::New(item) => item.key(),
+        }
+    }
+}
+
+/// What stands for a version until there is one.
+const UNSTAMPED: u64 = 1;
 
 /// Finds what changed, and stamps it.
 struct Stamps<'a> {
@@ -117,50 +139,66 @@ struct Stamps<'a> {
 }
 
 impl Stamps<'_> {
-    fn first<K: Kind>(&self, objects: Vec<K>) -> Result<State, Error> {
+    fn first<K: Kind>(&self, objects: impl IntoIterator<Item = K>) -> Result<State, Error> {
         let version = self.clock.stamp(self.now);
         let encoded = |object: K| Encoded::of(&object, self.selectable, version).map(Arc::new);
-        let items = in_order(objects).into_iter().map(encoded).collect::<Result<_, _>>()?;
-        Ok(State { version, items })
+        let items = objects.into_iter().map(encoded).collect::<Result<_, _>>()?;
+        Ok(State { version, items: in_order(items, |item| item.key()) })
     }
 
-    fn next<K: Kind>(&self, old: &State, objects: Vec<K>) -> Result<(Vec<Change>, State), Error> {
+    /// Objects are taken one by one: thousands of them are never in memory at a time.
+    fn next<K: Kind>(
+        &self,
+        old: &State,
+        objects: impl IntoIterator<Item = K>,
+    ) -> Result<(Vec<Change>, State), Error> {
+        let looked = objects.into_iter().map(|object| self.looked(&object, old));
+        let looked = in_order(looked.collect::<Result<_, _>>()?, Looked::key);
         let mut changes = Vec::new();
-        let mut items = Vec::with_capacity(objects.len());
+        let mut items = Vec::with_capacity(looked.len());
         let mut left = old.items.iter().peekable();
-        for object in in_order(objects) {
-            while let Some(gone) = left.next_if(|item| item.key() < key(&object)) {
+        for looked in looked {
+            while let Some(gone) = left.next_if(|item| item.key() < looked.key()) {
                 changes.push(self.deleted(gone));
             }
-            let before = left.next_if(|item| item.key().cmp(&key(&object)) == Ordering::Equal);
-            let (item, made) = self.compared(&object, before)?;
-            changes.extend(made);
-            items.push(item);
+            let before = left.next_if(|item| item.key().cmp(&looked.key()) == Ordering::Equal);
+            match looked {
+                Looked::Same(item) => items.push(item),
+                Looked::New(item) => items.push(self.changed(&item, before, &mut changes)),
+            }
         }
         changes.extend(left.map(|gone| self.deleted(gone)));
         let version = changes.last().map_or(old.version, |change| change.version);
         Ok((changes, State { version, items }))
     }
 
-    fn compared<K: Kind>(
-        &self,
-        object: &K,
-        before: Option<&Arc<Encoded>>,
-    ) -> Result<(Arc<Encoded>, Vec<Change>), Error> {
+    fn looked<K: Kind>(&self, object: &K, old: &State) -> Result<Looked, Error> {
         let fingerprint = fingerprint(object)?;
-        if let Some(same) = before.filter(|before| before.fingerprint == fingerprint) {
-            return Ok((self.looked_at_again(object, same)?, Vec::new()));
+        let before = old.get(key(object)).filter(|before| before.fingerprint == fingerprint);
+        if let Some(same) = before {
+            return self.looked_at_again(object, same).map(Looked::Same);
         }
+        Encoded::with_fingerprint(object, self.selectable, (UNSTAMPED, fingerprint)).map(Looked::New)
+    }
+
+    fn changed(
+        &self,
+        item: &Encoded,
+        before: Option<&Arc<Encoded>>,
+        changes: &mut Vec<Change>,
+    ) -> Arc<Encoded> {
         // Another uid is another object: the old one goes before the new one comes.
-        let uid = object.metadata().uid.as_deref().unwrap_or_default();
-        let (before, gone) = match before {
-            Some(other) if other.uid.as_ref() != uid => (None, Some(self.deleted(other))),
-            before => (before, None),
+        let before = match before {
+            Some(other) if other.uid != item.uid => {
+                changes.push(self.deleted(other));
+                None
+            }
+            before => before,
         };
         let version = self.clock.stamp(self.now);
-        let item = Arc::new(Encoded::with_fingerprint(object, self.selectable, (version, fingerprint))?);
-        let change = Change::new(version, before.cloned(), Some(Arc::clone(&item)));
-        Ok((item, gone.into_iter().chain([change]).collect()))
+        let item = Arc::new(item.at(version));
+        changes.push(Change::new(version, before.cloned(), Some(Arc::clone(&item))));
+        item
     }
 
     /// The same content: the same bytes, unless it tells when it was looked at.
