@@ -163,10 +163,11 @@ impl RestateInvocation {
         }
     }
 
-    /// The failure to look at: the last one, or the one that ended it.
+    /// The failure to look at: the last one, or the one that ended it. Its first line: a row is one.
     fn failure(&self) -> Option<&str> {
         let attempts = self.status.attempts.as_ref();
-        self.status.failure.as_deref().or_else(|| attempts?.failure.as_deref())
+        let failure = self.status.failure.as_deref().or_else(|| attempts?.failure.as_deref());
+        failure.and_then(|failure| failure.lines().next())
     }
 }
 
@@ -286,7 +287,7 @@ mod tests {
                 attempts: Some(InvocationAttempts {
                     count: 3,
                     next_at: Some("2026-11-22T12:00:00.5Z".parse().unwrap()),
-                    failure: Some("no luck".into()),
+                    failure: Some("no luck\nat all".into()),
                     failure_code: Some("RT0007".into()),
                     deployment_id: Some("dp_1".into()),
                 }),
