@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 const AT_A_TIME: usize = 10;
 /// Until many objects are gone.
 const GONE: Duration = Duration::from_mins(5);
+/// Milliseconds until a pod is ready: as long as the quickest real ones. The node's rules for a new Service need a
+/// second, too, and who registers before they are there waits for a connection.
+const START: &str = "2000";
 /// In whose place all pods answer.
 const ANSWERING: &str = "answers-for-all";
 
@@ -55,7 +58,7 @@ impl Stand {
         kubectl.run(of.into_iter().chain(["wait", &pod, "--for=condition=Ready", "--timeout=60s"])).await?;
         let address =
             kubectl.run(of.into_iter().chain(["get", &pod, "-o", "jsonpath={.status.podIP}"])).await?;
-        lab.command(&["nodes", "5", "--address", &address]).await?;
+        lab.command(&["nodes", "5", "--address", &address, "--delay", START]).await?;
         Ok(Self { lab: lab.clone(), restate, host, client: lab.client().await?, namespace, image })
     }
 

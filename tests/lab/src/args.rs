@@ -72,6 +72,9 @@ pub enum Command {
         /// The address of a real pod that answers for all pods on them
         #[arg(long, value_name = "IP")]
         address: Option<std::net::IpAddr>,
+        /// Milliseconds until a pod on them is ready
+        #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+        delay: u32,
     },
     /// Build the tools and nothing else
     Tools,

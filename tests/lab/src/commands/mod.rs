@@ -1,13 +1,13 @@
 //! One function per command: which stages it runs, under which claim, and what it prints in the end.
 
-use std::{net::IpAddr, path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode};
 
 use crate::{
     Context, Result,
     args::{Args, Command, UpArgs},
     claim::Claim,
     demo, images,
-    node::{self, Component},
+    node::{self, Component, kwok::Pods},
     testing,
     tools::Tools,
 };
@@ -24,7 +24,9 @@ pub async fn run(arguments: Args) -> Result<ExitCode> {
         Command::Restart { component } => restart(&context, component).await?,
         Command::Kill { component } => kill(&context, component).await?,
         Command::Load { archive } => load(&context, &archive).await?,
-        Command::Nodes { count, address } => nodes(&context, count, address).await?,
+        Command::Nodes { count, address, delay } => {
+            nodes(&context, count, Pods { address, delay }).await?;
+        }
         Command::Tools => drop(Tools::ensure(&context).await?),
         Command::Image(arguments) => images::export(&context, arguments).await?,
         Command::Test(arguments) => return testing::run(&context, arguments).await,
@@ -73,11 +75,11 @@ async fn kill(context: &Context, component: Component) -> Result<()> {
     Ok(())
 }
 
-async fn nodes(context: &Context, count: usize, address: Option<IpAddr>) -> Result<()> {
+async fn nodes(context: &Context, count: usize, pods: Pods) -> Result<()> {
     let node = node::attach(context)?;
     node::kwok::stop(context, &node).await?;
     if count > 0 {
-        node::kwok::start(context, &node, count, address).await?;
+        node::kwok::start(context, &node, count, pods).await?;
     }
     context.progress.say(format_args!("{count} nodes in name only, with the label {}", node::kwok::SELECTOR));
     Ok(())

@@ -14,20 +14,31 @@ pub const SELECTOR: &str = "lab.restate.dev/kwok=true";
 /// A node of kwok's, with `@NAME@` to be filled in. The taint keeps all pods away that do not ask for it.
 const NODE: &str = include_str!("../../manifests/kwok-node.yaml");
 
-/// How nodes and pods of kwok's behave, with `@ADDRESS@` for the pods' address.
+/// How nodes and pods of kwok's behave, with `@ADDRESS@` for the pods' address and `@DELAY@` for the time
+/// until they are ready.
 const STAGES: &str = include_str!("../../manifests/kwok-stages.yaml");
 
 /// In kwok's template: an address that kwok gives this pod.
 const OWN_ADDRESS: &str =
     "index (PodIPsWith .spec.nodeName false .metadata.uid .metadata.name .metadata.namespace) 0";
 
-/// Makes `count` nodes and starts kwok; its pods get `address` if it is given, else one of kwok's own.
-pub async fn start(context: &Context, node: &Node, count: usize, address: Option<IpAddr>) -> Result<()> {
+/// How pods on these nodes are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pods {
+    /// The address of all of them; else each gets one of kwok's own.
+    pub address: Option<IpAddr>,
+    /// Milliseconds until they are ready.
+    pub delay: u32,
+}
+
+/// Makes `count` nodes and starts kwok.
+pub async fn start(context: &Context, node: &Node, count: usize, pods: Pods) -> Result<()> {
+    let Pods { address, delay } = pods;
     let record = Record::read(&context.state).context("kwok needs the lab's own node")?;
     let site = boot::site(context, &record)?;
     let path = site.configuration("kwok.yaml");
     let address = address.map_or_else(|| OWN_ADDRESS.to_owned(), |address| format!("\"{address}\""));
-    fs::write(&path, STAGES.replace("@ADDRESS@", &address))
+    fs::write(&path, stages(&address, delay))
         .with_context(|| format!("failed to write {}", path.display()))?;
     boot::ensure(&site, Component::Kwok).await?;
     let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=lab", "-f", "-"];
@@ -48,6 +59,10 @@ pub async fn stop(context: &Context, node: &Node) -> Result<()> {
     Ok(node.kubectl(leases).run().await?)
 }
 
+fn stages(address: &str, delay: u32) -> String {
+    STAGES.replace("@ADDRESS@", address).replace("@DELAY@", &delay.to_string())
+}
+
 fn nodes(count: usize) -> String {
     (0..count).fold(String::new(), |mut text, index| {
         // Writing to a String cannot fail.
@@ -64,6 +79,13 @@ mod tests {
     fn each_node_has_its_name() {
         let text = nodes(2);
         assert!(text.contains("name: kwok-0\n") && text.contains("name: kwok-1\n") && !text.contains('@'));
+    }
+
+    #[test]
+    fn pods_are_ready_after_a_while_at_one_address() {
+        let text = stages("\"10.0.0.1\"", 2000);
+        assert!(text.contains("durationMilliseconds: 2000\n") && text.contains("$address := \"10.0.0.1\""));
+        assert!(!text.contains("@"), "{text}");
     }
 
     #[test]
