@@ -227,3 +227,80 @@ fn users(object: &RestateCluster, stores: &Stores) -> Vec<String> {
     users.sort();
     users
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Kubernetes, context};
+
+    const GROUP: &str = "/apis/eks.services.k8s.aws/v1alpha1";
+
+    fn association() -> ObjectRef {
+        ObjectRef {
+            api_version: "eks.services.k8s.aws/v1alpha1".to_owned(),
+            kind: "PodIdentityAssociation".to_owned(),
+            plural: "podidentityassociations".to_owned(),
+            namespace: Some("prod".to_owned()),
+            name: "restate".to_owned(),
+        }
+    }
+
+    fn served(plurals: &[&str]) -> Value {
+        let resource = |plural: &&str| json!({"name": plural, "singularName": "", "namespaced": true, "kind": "X", "verbs": []});
+        let resources: Vec<_> = plurals.iter().map(resource).collect();
+        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "x", "resources": resources})
+    }
+
+    /// users.md §2a 2.3.1, §1c: a kind that is not installed is never called.
+    #[rstest]
+    #[case::no_such_group(Kubernetes::default())]
+    #[case::no_such_kind(Kubernetes::default().with(GROUP, served(&["clusters"])))]
+    #[tokio::test]
+    async fn a_kind_that_is_not_installed_is_not_called(#[case] kubernetes: Kubernetes) {
+        let found = foreign(&association(), &context(&kubernetes)).await;
+        assert_eq!(found, Found::NotInstalled);
+        let asked = kubernetes.asked();
+        assert!(asked.len() == 1 && asked[0].starts_with(&format!("GET {GROUP} ")), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn an_installed_kind_is_looked_at() {
+        let kubernetes = Kubernetes::default().with(GROUP, served(&["podidentityassociations"]));
+        assert_eq!(foreign(&association(), &context(&kubernetes)).await, Found::Absent);
+        let path = format!("{GROUP}/namespaces/prod/podidentityassociations/restate");
+        let object = json!({"apiVersion": "eks.services.k8s.aws/v1alpha1", "kind": "PodIdentityAssociation",
+                            "metadata": {"name": "restate", "namespace": "prod"}});
+        let kubernetes = kubernetes.with(&path, object);
+        assert!(matches!(foreign(&association(), &context(&kubernetes)).await, Found::Present(_)));
+    }
+
+    /// A failure is no absence: nothing is concluded from it.
+    #[tokio::test]
+    async fn who_cannot_look_says_so() {
+        let kubernetes = Kubernetes::refusing(|_, _| Some(Kubernetes::no(403, "no right")));
+        let found = foreign(&association(), &context(&kubernetes)).await;
+        assert!(matches!(&found, Found::Unknown { why } if why.contains("no right")), "{found:?}");
+    }
+
+    /// A class that nobody may read is left out, so that the API server is asked to grow the claim.
+    #[tokio::test]
+    async fn classes_say_whether_claims_grow() {
+        let class = |grows: Option<bool>| {
+            json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "x"},
+                   "provisioner": "p", "allowVolumeExpansion": grows})
+        };
+        let path = |name: &str| format!("/apis/storage.k8s.io/v1/storageclasses/{name}");
+        let refusal =
+            |_: &http::Method, path: &str| path.ends_with("secret").then(|| Kubernetes::no(403, "no"));
+        let kubernetes = Kubernetes::refusing(refusal)
+            .with(&path("grows"), class(Some(true)))
+            .with(&path("stays"), class(None));
+        let classes = ["grows", "stays", "gone", "secret"].map(str::to_owned);
+        let known = expandable(&classes, &context(&kubernetes)).await;
+        let expected = [("gone", false), ("grows", true), ("stays", false)];
+        assert_eq!(known, expected.map(|(name, grows)| (name.to_owned(), grows)).into());
+    }
+}

@@ -36,7 +36,7 @@ impl Kubernetes {
 
     /// An answer that refuses.
     pub(crate) fn no(code: u16, message: &str) -> (StatusCode, Value) {
-        let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": "No",
+        let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": if code == 404 { "NotFound" } else { "No" },
                           "message": message, "details": {"name": "x", "kind": "things"}});
         (StatusCode::from_u16(code).unwrap(), body)
     }
