@@ -148,7 +148,7 @@ impl Render {
         match self.form {
             Form::Table(version) => self.table(version).write_row(json, item),
             Form::MetadataList(version) | Form::Metadata(version) => {
-                write_partial(json, version, item.metadata())
+                write_partial(json, version, item.metadata());
             }
             Form::Object => json.extend_from_slice(item.json()),
         }

@@ -75,8 +75,8 @@ impl Flow {
         let Some(packer) = &mut self.packer else { return Ok(json.into()) };
         packer.write_all(&json)?;
         if self.ended {
-            let packed = self.packer.take().map(GzEncoder::finish);
-            return packed.unwrap_or_else(|| Ok(Vec::new())).map(Bytes::from);
+            let last = self.packer.take().map(GzEncoder::finish);
+            return last.unwrap_or_else(|| Ok(Vec::new())).map(Bytes::from);
         }
         Ok(std::mem::take(packer.get_mut()).into())
     }
@@ -125,9 +125,10 @@ mod tests {
                 let streamed = body(render, meta.clone(), items.clone(), gzip);
                 let bytes = streamed.collect().await.unwrap().to_bytes();
                 let mut plain = Vec::new();
-                let read = match gzip {
-                    true => flate2::read::GzDecoder::new(bytes.as_ref()).read_to_end(&mut plain),
-                    false => bytes.as_ref().read_to_end(&mut plain),
+                let read = if gzip {
+                    flate2::read::GzDecoder::new(bytes.as_ref()).read_to_end(&mut plain)
+                } else {
+                    bytes.as_ref().read_to_end(&mut plain)
                 };
                 assert!(read.is_ok());
                 assert!(plain == whole, "{accept}, {count} objects, gzip {gzip}");
