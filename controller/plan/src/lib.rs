@@ -14,6 +14,6 @@ pub mod ownership;
 
 pub use object::{Object, ObjectRef, Uid};
 pub use step::{
-    Admin, Claim, Configure, Deregistration, EventKind, LookAgain, Manager, Note, Outcome, Patch, Plan, Proof,
-    Propagation, Provision, Registration, Step, Version,
+    Admin, Claim, Configure, Deregistration, EventKind, LookAgain, Manager, Note, Outcome, Patch, Plan,
+    Proof, Propagation, Provision, Registration, Step, Version,
 };

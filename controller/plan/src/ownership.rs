@@ -73,7 +73,7 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    fn entry(manager: &str, operation: &str, fields: Value) -> Value {
+    fn entry(manager: &str, operation: &str, fields: &Value) -> Value {
         json!({"manager": manager, "operation": operation, "fieldsType": "FieldsV1", "fieldsV1": fields,
                "apiVersion": "apps/v1"})
     }
@@ -83,14 +83,14 @@ mod tests {
     fn the_parts_of_an_earlier_controller_become_ours() {
         let id = json!({"f:metadata": {"f:annotations": {"f:restate.dev/deployment-id": {}}}});
         let made = json!({"f:metadata": {"f:labels": {"f:app": {}}}, "f:spec": {"f:selector": {}}});
-        let mut scale = entry("restate-operator/scale-down", "Apply", json!({"f:spec": {"f:replicas": {}}}));
+        let mut scale = entry("restate-operator/scale-down", "Apply", &json!({"f:spec": {"f:replicas": {}}}));
         scale["subresource"] = json!("scale");
-        let status = entry("restate-operator/status", "Update", json!({"f:status": {}}));
-        let others = entry("kube-controller-manager", "Update", json!({"f:status": {"f:replicas": {}}}));
+        let status = entry("restate-operator/status", "Update", &json!({"f:status": {}}));
+        let others = entry("kube-controller-manager", "Update", &json!({"f:status": {"f:replicas": {}}}));
         let before = entries(json!([
             scale,
-            entry("restate-operator/deployment-id", "Apply", id),
-            entry("restate-operator", "Update", made),
+            entry("restate-operator/deployment-id", "Apply", &id),
+            entry("restate-operator", "Update", &made),
             others,
             status,
         ]));
@@ -99,14 +99,14 @@ mod tests {
             "f:metadata": {"f:annotations": {"f:restate.dev/deployment-id": {}}, "f:labels": {"f:app": {}}},
             "f:spec": {"f:replicas": {}, "f:selector": {}},
         });
-        assert_eq!(after, json!([entry("restate-operator", "Update", united), others, status]));
+        assert_eq!(after, json!([entry("restate-operator", "Update", &united), others, status]));
         assert_eq!(taken_over(&entries(after)), None, "once is enough");
     }
 
     #[test]
     fn a_part_alone_becomes_ours_too() {
-        let part = entry("restate-operator/deployment-id", "Apply", json!({"f:metadata": {}}));
-        let ours = entry("restate-operator", "Update", json!({"f:metadata": {}}));
+        let part = entry("restate-operator/deployment-id", "Apply", &json!({"f:metadata": {}}));
+        let ours = entry("restate-operator", "Update", &json!({"f:metadata": {}}));
         let after = taken_over(&entries(json!([part]))).unwrap();
         assert_eq!(serde_json::to_value(after).unwrap(), json!([ours]));
     }
@@ -114,9 +114,9 @@ mod tests {
     #[test]
     fn of_the_record_only_what_is_to_be_taken_over_is_kept() {
         let all = json!([
-            entry("restate-operator/scale-down", "Apply", json!({"f:spec": {}})),
-            entry("restate-operator", "Update", json!({"f:spec": {}})),
-            entry("kubectl", "Update", json!({"f:spec": {}})),
+            entry("restate-operator/scale-down", "Apply", &json!({"f:spec": {}})),
+            entry("restate-operator", "Update", &json!({"f:spec": {}})),
+            entry("kubectl", "Update", &json!({"f:spec": {}})),
         ]);
         let mut meta = ObjectMeta { managed_fields: Some(entries(all)), ..ObjectMeta::default() };
         trim(&mut meta);

@@ -72,7 +72,8 @@ pub enum Step {
         /// What happens to what it owns.
         propagation: Propagation,
     },
-    /// Register a version with Restate and record the id at once on the object that carries it.
+    /// Register a version with Restate. Its id is recorded at once on the object that carries it, and with it the
+    /// label that it is the routed one: that is what Restate does with what it accepts.
     Register(Registration),
     /// Remove a version from Restate. Nothing is recorded: the plan says what is written before and after.
     Deregister(Deregistration),
@@ -132,15 +133,16 @@ impl Patch {
         Self { object, uid, annotations: BTreeMap::new(), labels: BTreeMap::new(), replicas: None }
     }
 
-    /// Both, where they are about the same object; the later one has the last word.
-    pub fn absorb(&mut self, later: Self) -> Result<(), Self> {
+    /// Both in one, where they are about the same object; the later one has the last word. Else gives it back.
+    #[must_use]
+    pub fn absorb(&mut self, later: Self) -> Option<Self> {
         if (&self.object, &self.uid) != (&later.object, &later.uid) {
-            return Err(later);
+            return Some(later);
         }
         self.annotations.extend(later.annotations);
         self.labels.extend(later.labels);
         self.replicas = later.replicas.or(self.replicas);
-        Ok(())
+        None
     }
 }
 
@@ -179,8 +181,6 @@ pub struct Registration {
     pub http11: bool,
     /// The object of this version: the id and the time are recorded on it as soon as Restate answers.
     pub version: Version,
-    /// Whether Restate routes to it once it has accepted it: the object is labelled so along with the record.
-    pub routes: bool,
 }
 
 /// The object (replica set) that stands for a version.

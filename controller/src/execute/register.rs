@@ -26,9 +26,7 @@ impl Executor {
         let record = record.map(|(key, value)| (key.to_owned(), Some(value))).into();
         let mut patch =
             Patch { annotations: record, ..Patch::of(version.object.clone(), version.uid.clone()) };
-        if registration.routes {
-            patch.labels.insert(LATEST.to_owned(), Some("true".to_owned()));
-        }
+        patch.labels.insert(LATEST.to_owned(), Some("true".to_owned()));
         self.patch(&patch).await?;
         self.restates.look_now(&registration.admin);
         Ok(())

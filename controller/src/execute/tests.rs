@@ -56,7 +56,6 @@ fn registration(admin: restate_plan::Admin) -> Registration {
         breaking: false,
         http11: true,
         version: Version { object, uid },
-        routes: true,
     }
 }
 

@@ -42,31 +42,29 @@ impl Draft {
     /// A label that people select by: where nothing else is written on the object, it stands beside the path.
     pub(super) fn label(&mut self, object: ObjectRef, uid: Uid, (key, value): (&str, &str)) {
         let labels = BTreeMap::from([(key.to_owned(), Some(value.to_owned()))]);
-        if let Err(patch) = self.merged(Patch { labels, ..Patch::of(object, uid) }) {
+        if let Some(patch) = self.unmerged(Patch { labels, ..Patch::of(object, uid) }) {
             self.aside(Step::Patch(patch));
         }
     }
 
     fn patch(&mut self, patch: Patch) {
-        if let Err(patch) = self.merged(patch) {
+        if let Some(patch) = self.unmerged(patch) {
             self.push(Step::Patch(patch));
         }
     }
 
     /// What is written on one object is one write, unless something else has to come to pass in between.
-    fn merged(&mut self, mut patch: Patch) -> Result<(), Patch> {
+    /// Gives back what could not be added to an earlier step.
+    fn unmerged(&mut self, mut patch: Patch) -> Option<Patch> {
         for step in self.steps.iter_mut().rev() {
             match step {
-                Step::Patch(earlier) => match earlier.absorb(patch) {
-                    Ok(()) => return Ok(()),
-                    Err(other) => patch = other,
-                },
+                Step::Patch(earlier) => patch = earlier.absorb(patch)?,
                 Step::Note(_) => {}
                 Step::Aside(inner) if matches!(**inner, Step::Patch(_)) => {}
                 _ => break,
             }
         }
-        Err(patch)
+        Some(patch)
     }
 
     pub(super) fn note(

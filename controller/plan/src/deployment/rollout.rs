@@ -96,7 +96,6 @@ pub(super) fn register(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
         breaking: spec.breaking,
         http11: spec.identity.http11,
         version: version.carrier(),
-        routes: true,
     }));
     let how = if force { "moved routing to" } else { "registered" };
     draft.note(EventKind::Normal, "VersionRegistered", "Register", format!("{how} version {}", version.name));

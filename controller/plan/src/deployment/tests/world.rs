@@ -489,9 +489,7 @@ impl World {
         let annotations = meta.annotations.get_or_insert_default();
         annotations.insert(DEPLOYMENT_ID.to_owned(), id.to_string());
         annotations.insert(REGISTERED_AT.to_owned(), now);
-        if call.routes {
-            meta.labels.get_or_insert_default().insert(LATEST.to_owned(), "true".to_owned());
-        }
+        meta.labels.get_or_insert_default().insert(LATEST.to_owned(), "true".to_owned());
         self.writes += 1;
         true
     }
