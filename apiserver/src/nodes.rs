@@ -88,8 +88,9 @@ fn refused(error: &node::Error) -> Status {
             10,
         ),
         node::Error::Refused { .. } => Status::bad_request(error.to_string()),
-        node::Error::Unreachable { .. } | node::Error::Address { .. } | node::Error::Lacks { .. } => {
-            Status::unavailable(error.to_string())
-        }
+        node::Error::Unreachable { .. }
+        | node::Error::Address { .. }
+        | node::Error::Lacks { .. }
+        | node::Error::Unreadable { .. } => Status::unavailable(error.to_string()),
     }
 }
