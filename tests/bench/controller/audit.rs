@@ -19,7 +19,14 @@ pub(super) struct Audit {
     open: BufReader<File>,
     /// What the last read ended in the middle of.
     rest: String,
+    whose: Whose,
+}
+
+/// Whose writes are counted, and where.
+#[derive(Debug)]
+struct Whose {
     controller: String,
+    namespace: String,
 }
 
 /// Writes, by who made them.
@@ -49,18 +56,20 @@ struct User {
 
 #[derive(Deserialize)]
 struct Object {
+    namespace: Option<String>,
     resource: String,
     subresource: Option<String>,
 }
 
 impl Audit {
-    /// From now on.
-    pub(super) fn follow(lab: &Lab) -> Result<Self> {
+    /// From now on, in this namespace.
+    pub(super) fn follow(lab: &Lab, namespace: &str) -> Result<Self> {
         let path = lab.kubeconfig().with_file_name("log").join("audit.log");
         let mut open = File::open(&path).with_context(|| format!("no audit log at {}", path.display()))?;
         open.seek(SeekFrom::End(0))?;
         let controller = format!("system:serviceaccount:{OPERATOR_NAMESPACE}:restate-operator");
-        Ok(Self { path, open: BufReader::new(open), rest: String::new(), controller })
+        let whose = Whose { controller, namespace: namespace.to_owned() };
+        Ok(Self { path, open: BufReader::new(open), rest: String::new(), whose })
     }
 
     /// All writes since the last time.
@@ -82,7 +91,7 @@ impl Audit {
         while self.open.read_line(&mut self.rest)? > 0 {
             if self.rest.ends_with('\n') {
                 let line = std::mem::take(&mut self.rest);
-                writes.add(&line, &self.controller)?;
+                writes.add(&line, &self.whose)?;
             }
         }
         Ok(())
@@ -102,13 +111,17 @@ impl Writes {
         kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>().join(", ")
     }
 
-    fn add(&mut self, line: &str, controller: &str) -> Result {
+    fn add(&mut self, line: &str, whose: &Whose) -> Result {
+        let Whose { controller, namespace } = whose;
         if !["\"create\"", "\"update\"", "\"patch\"", "\"delete\""].iter().any(|verb| line.contains(verb)) {
             return Ok(());
         }
         let entry: Entry<'_> =
             serde_json::from_str(line).with_context(|| format!("no audit entry: {line}"))?;
         let Some(object) = entry.object_ref.filter(|_| is_write(entry.verb)) else { return Ok(()) };
+        if object.namespace.as_ref() != Some(namespace) {
+            return Ok(());
+        }
         let name = &entry.user.username;
         if name == controller && object.resource == "events" {
             self.events += 1;

@@ -96,7 +96,7 @@ impl Meter {
         let controller = Controller::find(&stand.lab, anew).await?;
         // Whatever it does at its start.
         tokio::time::sleep(SETTLE).await;
-        let (audit, before) = (Audit::follow(&stand.lab)?, controller.cost().await?);
+        let (audit, before) = (Audit::follow(&stand.lab, stand.namespace())?, controller.cost().await?);
         Ok(Self { controller, audit, before })
     }
 
