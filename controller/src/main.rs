@@ -25,9 +25,19 @@ use clap::Parser;
 
 use args::{Args, Command};
 
-#[tokio::main(worker_threads = 2)]
-async fn main() -> anyhow::Result<()> {
+/// Most of a pass is waiting.
+const WORKERS: usize = 2;
+/// Names are looked up beside the workers. Each thread costs memory of its own that is never given back.
+const BLOCKING: usize = 4;
+
+fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(WORKERS).max_blocking_threads(BLOCKING).enable_all().build()?;
+    runtime.block_on(run(args))
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
     runtime::telemetry::start(&args.report)?;
     let ring = rustls::crypto::ring::default_provider().install_default();
     ring.map_err(|_| anyhow::anyhow!("a cryptography provider is installed already"))?;
