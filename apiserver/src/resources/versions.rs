@@ -132,15 +132,15 @@ impl Origin {
 fn says_the_same(one: &Arc<Snapshot>, other: &Arc<Snapshot>) -> bool {
     let same = || {
         let Snapshot { registry, usage, failure } = &**one;
-        value(registry) == value(&other.registry)
-            && value(usage) == value(&other.usage)
+        value(registry.as_ref()) == value(other.registry.as_ref())
+            && value(usage.as_ref()) == value(other.usage.as_ref())
             && failure.is_some() == other.failure.is_some()
     };
     Arc::ptr_eq(one, other) || same()
 }
 
-fn value<T>(reading: &Option<Reading<T>>) -> Option<&T> {
-    reading.as_ref().map(|reading| &reading.value)
+fn value<T>(reading: Option<&Reading<T>>) -> Option<&T> {
+    reading.map(|reading| &reading.value)
 }
 
 /// Changes that come together are published together.
