@@ -98,17 +98,21 @@ pub async fn build(context: &Context, tools: &Tools) -> Result<Built> {
 
 /// The same, with the product as it is given away: what benchmarks measure.
 pub async fn ensure_release(context: &Context, node: &Node) -> Result<Images> {
-    let images = ensure(context, node).await?;
     programs::build(context, &[Program::Controller, Program::Apiserver], Profile::Release).await?;
+    programs::build(context, &[Program::Greeter], Profile::Lab).await?;
     let step = context.progress.step("release images");
-    let mut recipes = recipe::product(context, Profile::Release).await?;
-    for recipe in &mut recipes {
+    let mut product = recipe::product(context, Profile::Release).await?;
+    for recipe in &mut product {
         recipe.tag = Some("release");
     }
-    let [controller, apiserver] = finish(context, &recipes, &step)?;
-    step.done(sizes(&[controller.clone(), apiserver.clone()]));
-    hand_over(context, node, &[controller.clone(), apiserver.clone()]).await?;
-    Ok(Images { controller: controller.image, apiserver: apiserver.image, ..images })
+    let [controller, apiserver] = finish(context, &product, &step)?;
+    let [greeter_v1, greeter_v2] = finish(context, &recipe::greeter(context).await?, &step)?;
+    let [restate] = finish(context, &[recipe::restate(node.tools()).await?], &step)?;
+    let records = [controller, apiserver, greeter_v1, greeter_v2, restate];
+    step.done(sizes(&records));
+    hand_over(context, node, &records).await?;
+    let [controller, apiserver, greeter_v1, greeter_v2, restate] = records.map(|record| record.image);
+    Ok(Images { controller, apiserver, greeter_v1, greeter_v2, restate })
 }
 
 /// Makes the node, or the registry of an existing cluster, have what was built.
