@@ -11,7 +11,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
-use restate_tests::{Lab, Namespace, Parked, Result};
+use restate_tests::{Lab, Namespace, Parked, Restate, Result};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -28,20 +28,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn clients_hold_what_a_list_shows_after_churn() -> Result {
     let lab = Lab::of_this_run()?;
     let namespace = Namespace::new(&lab, "churn").await?;
+    // Of services nothing is shown, not even that there are none, until some Restate has told.
+    Parked::with(&lab, &namespace, &Restate::shared(&lab).await?).apply("told", 1).await?;
     let lasting = if lab.runs_all() { LONG } else { BRIEFLY };
     let churning = tokio::spawn(churn(Parked::new(&lab, &namespace), Instant::now() + lasting));
     let seconds = lasting.as_secs().to_string();
-    let informers = program(lab.program("INFORMERS")?, &[GROUP_VERSION, &seconds]);
-    let lists = held(&lab, &watched(), watcher::Config::default(), lasting);
-    let streams = held(&lab, &watched(), watcher::Config::default().streaming_lists(), lasting);
+    let arguments = [GROUP_VERSION, &seconds];
+    let informers = program(lab.program("INFORMERS")?, &arguments);
+    let lists = held(&lab, watcher::Config::default(), lasting);
+    let streams = held(&lab, watcher::Config::default().streaming_lists(), lasting);
     let python = async {
-        match lab.runs_all() {
-            true => {
-                let script = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/python/watch.py");
-                program(lab.program("PYTHON")?, &[script, GROUP_VERSION, &seconds]).await
-            }
-            false => Ok(Vec::new()),
+        if !lab.runs_all() {
+            return Ok(Vec::new());
         }
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/python/watch.py");
+        program(lab.program("PYTHON")?, &[script, GROUP_VERSION, &seconds]).await
     };
     let (informers, lists, streams, python) = futures::join!(informers, lists, streams, python);
     churning.await??;
@@ -92,8 +93,8 @@ fn watched() -> ApiResource {
 type Store = BTreeMap<String, Value>;
 
 /// Watches with kube and compares in the end.
-async fn held(lab: &Lab, kind: &ApiResource, config: watcher::Config, lasting: Duration) -> Result {
-    let api = Api::<DynamicObject>::all_with(lab.client().await?, kind);
+async fn held(lab: &Lab, config: watcher::Config, lasting: Duration) -> Result {
+    let api = Api::<DynamicObject>::all_with(lab.client().await?, &watched());
     let (told, held) = tokio::sync::watch::channel(Store::new());
     let task = Follower(tokio::spawn(follow(api.clone(), config, told)));
     tokio::time::sleep(lasting).await;

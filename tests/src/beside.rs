@@ -18,6 +18,9 @@ use crate::{Lab, Namespace, Result, eventually};
 /// A Go server that makes certificates, connects to etcd and waits for informers.
 const STARTED: Duration = Duration::from_mins(1);
 
+/// kube-apiserver may be on its way up again.
+const TRIES: usize = 15;
+
 /// The server. It goes with the test.
 #[derive(Debug)]
 pub struct Beside {
@@ -97,9 +100,7 @@ impl Registration {
                 "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
                 "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
             }))
-            .await?;
-        let get = ["-n", namespace, "get", "service", "server", "-o", "jsonpath={.spec.clusterIP}"];
-        answers(&kubectl.run(get).await?, 443).await
+            .await
     }
 
     async fn register(&self, place: Place<'_>) -> Result {
@@ -124,11 +125,16 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let Some(program) = std::env::var_os("LAB_KUBECTL") else { return };
-        let mut kubectl = Command::new(program);
-        kubectl.args(["delete", "apiservice", &self.name, "--ignore-not-found"]);
-        kubectl.env("KUBECONFIG", self.lab.kubeconfig()).stdout(Stdio::null()).stderr(Stdio::null());
-        // There is nobody left to tell; the next run makes it anew.
-        let _ = kubectl.status();
+        for _ in 0..TRIES {
+            let mut kubectl = Command::new(&program);
+            kubectl.args(["delete", "apiservice", &self.name, "--ignore-not-found"]);
+            kubectl.env("KUBECONFIG", self.lab.kubeconfig()).stdout(Stdio::null()).stderr(Stdio::null());
+            if kubectl.status().is_ok_and(|ended| ended.success()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        eprintln!("the APIService {} is still there: it holds up deletions of namespaces", self.name);
     }
 }
 

@@ -70,11 +70,21 @@ impl Lab {
 
     /// The administrator's client.
     pub async fn client(&self) -> Result<Client> {
+        Ok(Client::try_from(self.config().await?)?)
+    }
+
+    /// The same, but every answer is shown as it is: nothing is asked a second time.
+    pub async fn client_without_retry(&self) -> Result<Client> {
+        let mut config = self.config().await?;
+        config.default_retry = false;
+        Ok(Client::try_from(config)?)
+    }
+
+    async fn config(&self) -> Result<Config> {
         // Another test of this process may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        Ok(Client::try_from(config)?)
+        Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
     }
 
     /// `cargo lab` itself, as in `kill kube-apiserver`.

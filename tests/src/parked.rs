@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Lab, Namespace, Result, lab::Image};
+use crate::{Lab, Namespace, Restate, Result, lab::Image};
 
 /// An address that is for documentation only: nobody answers there.
 const NOWHERE: &str = "http://192.0.2.1:9070/";
@@ -12,12 +12,22 @@ const NOWHERE: &str = "http://192.0.2.1:9070/";
 pub struct Parked {
     lab: Lab,
     namespace: String,
+    register: Value,
 }
 
 impl Parked {
-    /// In this namespace.
+    /// In this namespace, where nobody answers.
     pub fn new(lab: &Lab, namespace: &Namespace) -> Self {
-        Self { lab: lab.clone(), namespace: namespace.name().to_owned() }
+        Self::registered(lab, namespace, json!({"url": NOWHERE}))
+    }
+
+    /// In this namespace, with a Restate that answers; they have no pods that it could find.
+    pub fn with(lab: &Lab, namespace: &Namespace, restate: &Restate) -> Self {
+        Self::registered(lab, namespace, json!({"cluster": restate.name()}))
+    }
+
+    fn registered(lab: &Lab, namespace: &Namespace, register: Value) -> Self {
+        Self { lab: lab.clone(), namespace: namespace.name().to_owned(), register }
     }
 
     /// One of them; another revision is another version of it.
@@ -29,7 +39,7 @@ impl Parked {
             "spec": {
                 "replicas": 0,
                 "selector": {"matchLabels": {"app": name}},
-                "restate": {"register": {"url": NOWHERE}},
+                "restate": {"register": self.register},
                 "template": {
                     "metadata": {"labels": {"app": name}, "annotations": {"revision": revision.to_string()}},
                     "spec": {"containers": [{"name": "service", "image": self.lab.image(Image::Busybox)?}]},
