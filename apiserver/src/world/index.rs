@@ -95,6 +95,45 @@ mod tests {
         })
     }
 
+    fn deployment(namespace: &str, name: &str, admin: &str) -> Arc<RestateDeployment> {
+        let object = serde_json::json!({
+            "apiVersion": "restate.dev/v1beta1",
+            "kind": "RestateDeployment",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {
+                "selector": {"matchLabels": {"app": name}},
+                "restate": {"register": {"url": admin}},
+                "template": {"spec": {"containers": [{"name": "service", "image": "shop/greeter:1"}]}},
+            },
+        });
+        Arc::new(serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn w16_each_restate_is_asked_once_however_many_register_with_it() {
+        let (one, other) = ("http://one:9070", "http://other:9070");
+        let deployments = [
+            deployment("a", "x", one),
+            deployment("a", "y", one),
+            deployment("b", "x", one),
+            deployment("b", "y", other),
+        ];
+        let admin = |object: &RestateDeployment| restate_plan::deployment::admin(object, "cluster.local");
+        let admins = Admins::of(&deployments, admin);
+        let urls = |admins: &[Admin]| admins.iter().map(|admin| admin.url.clone()).collect::<Vec<_>>();
+        let index = Index {
+            generation: 1,
+            admins,
+            replica_sets: Sorted::of(Vec::new()),
+            services: Sorted::of(Vec::new()),
+            autoscalers: Sorted::of(Vec::new()),
+        };
+        assert_eq!(urls(index.admins(None)), [one, other]);
+        assert_eq!(urls(index.admins(Some("a"))), [one]);
+        assert_eq!(urls(index.admins(Some("b"))), [one, other]);
+        assert!(index.admins(Some("c")).is_empty());
+    }
+
     proptest! {
         #[test]
         fn what_is_found_is_what_looking_at_everything_finds(
