@@ -85,7 +85,7 @@ mod tests {
     fn pods_are_ready_after_a_while_at_one_address() {
         let text = stages("\"10.0.0.1\"", 2000);
         assert!(text.contains("durationMilliseconds: 2000\n") && text.contains("$address := \"10.0.0.1\""));
-        assert!(!text.contains("@"), "{text}");
+        assert!(!text.contains('@'), "{text}");
     }
 
     #[test]
