@@ -78,6 +78,26 @@ async fn provisioning_happens_once_and_shows_at_the_node() {
     assert_eq!((health.cluster_name.as_str(), health.metadata_members.as_slice()), ("real", [1].as_slice()));
 }
 
+#[tokio::test]
+async fn a_configuration_is_changed_as_it_was_written_and_nodes_are_listed() {
+    let Some(server) = provisioned().await else { return };
+    let node = server.node();
+    let before = eventually("the configuration is there", || async { node.configuration().await.ok() }).await;
+    let wanted = node::Configuration {
+        partition_replication: Some("{node: 2}".to_owned()),
+        log_replication: Some("{node: 2}".to_owned()),
+        ..before.clone()
+    };
+    node.configure(&wanted).await.unwrap();
+    assert_eq!(node.configuration().await.unwrap(), wanted, "also where there are too few nodes for it");
+    node.configure(&before).await.unwrap();
+    assert_eq!(node.configuration().await.unwrap(), before);
+
+    let listed = node.members().await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!((listed[0].id, &listed[0].storage), (1, &node::StorageState::Other("read-write".to_owned())));
+}
+
 fn wish(service: &Service, force: bool) -> Registration {
     Registration { uri: service.uri(), force, breaking: false, use_http_11: true }
 }
