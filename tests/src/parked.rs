@@ -39,7 +39,8 @@ impl Parked {
             "spec": {
                 "replicas": 0,
                 "selector": {"matchLabels": {"app": name}},
-                "restate": {"register": self.register},
+                // Whether anything is unfinished nobody can tell.
+                "restate": {"register": self.register, "deletePolicy": "force"},
                 "template": {
                     "metadata": {"labels": {"app": name}, "annotations": {"revision": revision.to_string()}},
                     "spec": {"containers": [{"name": "service", "image": self.lab.image(Image::Busybox)?}]},

@@ -218,8 +218,12 @@ func content(object any) (string, string, error) {
 	if err != nil {
 		return "", "", err
 	}
-	if whole, is := object.(*unstructured.Unstructured); is {
-		object = settled(whole)
+	switch one := object.(type) {
+	case *unstructured.Unstructured:
+		object = settled(one)
+	case *metav1.PartialObjectMetadata:
+		// A list says for each item what it is, a watch leaves that to the reader.
+		object = one.ObjectMeta
 	}
 	text, err := json.Marshal(object)
 	return key, string(text), err

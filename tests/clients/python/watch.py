@@ -76,11 +76,9 @@ def settled(item):
 
 
 def kinds(group_version):
-    listed = client.ApiClient().call_api(
-        f"/apis/{group_version}", "GET", response_type="object", auth_settings=["BearerToken"]
-    )[0]
-    wanted = [found for found in listed["resources"] if {"list", "watch"} <= set(found["verbs"])]
-    return [found["name"] for found in wanted]
+    group, version = group_version.split("/")
+    listed = client.CustomObjectsApi().get_api_resources(group, version).resources
+    return [found.name for found in listed if {"list", "watch"} <= set(found.verbs)]
 
 
 def main():
