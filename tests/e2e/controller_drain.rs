@@ -250,7 +250,14 @@ async fn objects_return_namesakes_are_left_alone_and_a_drain_is_quiet() -> Resul
         .run(["-n", other.name(), "delete", "restatedeployment", service.name(), "--wait=false"])
         .await?;
     service.version(Image::GreeterV1, |version| version.pinned() == Some(1)).await?;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    service.condition("Ready", "True").await?;
+    let told = || async {
+        let versions = service.stored().await?["status"]["versions"].to_string();
+        Ok(if versions.contains("Draining") { Ok(()) } else { Err(versions) })
+    };
+    eventually("the drain to be told", SOON, told).await?;
+    // What was held back for a moment is written by then.
+    tokio::time::sleep(Duration::from_secs(5)).await;
     let versions = |object: &Value| object["metadata"]["resourceVersion"].clone();
     let before =
         (versions(&service.object_of("replicaset", &first).await?), versions(&service.stored().await?));
