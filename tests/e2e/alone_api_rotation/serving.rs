@@ -224,7 +224,19 @@ async fn a_new_ca_loses_no_request() -> Result {
     let new = fingerprint(&both.authorities()?[1]);
     both.notes["publishedSince"][&new] = json!(Timestamp::now() - Duration::from_hours(1));
     both.write(&lab).await?;
-    let after = stored(&lab, "a leaf by the new CA", |seen| Ok(seen.notes["issuer"] == new.as_str())).await?;
+    let mut after =
+        stored(&lab, "a leaf by the new CA", |seen| Ok(seen.notes["issuer"] == new.as_str())).await?;
     presented(&lab, &after.leaf()?).await?;
+    // Everything that the old one signed has expired.
+    for key in ["ca.crt", "ca.key"] {
+        let last = last_block(after.text(key)?).to_owned();
+        after.data.insert(key.to_owned(), last);
+    }
+    after.notes["publishedSince"] = json!({&new: after.notes["publishedSince"][&new]});
+    after.write(&lab).await?;
     unharmed(calls).await
+}
+
+fn last_block(pem: &str) -> &str {
+    pem.rfind("-----BEGIN").map_or(pem, |at| &pem[at..])
 }
