@@ -224,14 +224,14 @@ async fn rights_are_those_of_the_table() -> Result {
         ("create", "restatequeries", "no no no no"),
     ];
     for (verb, resource, expected) in table {
-        let resource = resource.replace('/', ".control.restate.dev/");
-        let resource =
-            if resource.contains('.') { resource } else { format!("{resource}.control.restate.dev") };
+        let (plural, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let plural = format!("{plural}.control.restate.dev");
+        let subresource = format!("--subresource={subresource}");
         let look = || async {
             let mut seen = Vec::new();
             for role in ["view", "edit", "admin", force] {
                 let user = kubectl.as_user(&format!("{}-{role}", namespace.name()));
-                let asked = ["-n", namespace.name(), "auth", "can-i", verb, &resource];
+                let asked = ["-n", namespace.name(), "auth", "can-i", verb, &plural, &subresource];
                 seen.push(user.ask(asked, None).await?.output.trim().to_owned());
             }
             let seen = seen.join(" ");

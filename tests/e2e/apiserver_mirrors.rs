@@ -18,16 +18,22 @@ struct Named {
     verbs: BTreeSet<String>,
 }
 
-/// Every resource of the preferred version of each group: what a backup tool asks for first.
+/// Each resource of each group in its preferred version, or else in the first that has it: what a backup tool asks
+/// for first.
 async fn preferred(kubectl: &Kubectl) -> Result<Vec<Named>> {
     let groups = kubectl.json(["get", "--raw", "/apis"]).await?;
-    let groups = groups["groups"].as_array().cloned().unwrap_or_default();
     let mut all = Vec::new();
-    for group in groups {
-        let version = group["preferredVersion"]["groupVersion"].as_str().context("no preferred version")?;
-        let list = kubectl.json(["get", "--raw", &format!("/apis/{version}")]).await?;
-        let resources = list["resources"].as_array().cloned().unwrap_or_default();
-        all.extend(resources.iter().map(|resource| named(version, resource)));
+    for group in groups["groups"].as_array().context("no groups")? {
+        let preferred = group["preferredVersion"]["groupVersion"].as_str().context("no preferred version")?;
+        let others = group["versions"].as_array().into_iter().flatten();
+        let others = others.filter_map(|version| version["groupVersion"].as_str());
+        let mut seen = BTreeSet::new();
+        for version in [preferred].into_iter().chain(others) {
+            let list = kubectl.json(["get", "--raw", &format!("/apis/{version}")]).await?;
+            let resources = list["resources"].as_array().into_iter().flatten();
+            let resources = resources.map(|resource| named(version, resource));
+            all.extend(resources.filter(|resource| seen.insert(resource.plural.clone())));
+        }
     }
     Ok(all)
 }
