@@ -72,7 +72,7 @@ async fn a_namespace_sees_the_invocations_of_its_own_services() -> Result {
     ensure!(seen == all, "{seen:?} instead of {all:?}");
     let portions = names(&lab, ours.name(), &["--chunk-size=2"]).await?;
     ensure!(portions == seen, "in portions: {portions:?}");
-    ensure!(names(&lab, theirs.name(), &[]).await? == [foreign.clone()]);
+    ensure!(names(&lab, theirs.name(), &[]).await? == std::slice::from_ref(&foreign));
     let get = ["-n", ours.name(), "get", "rinv", &foreign];
     let refused = lab.kubectl()?.ask(get, None).await?;
     ensure!(!refused.successful && refused.words.contains("(NotFound)"), "{refused:?}");
