@@ -69,7 +69,9 @@ impl Unchecked {
         let (name, count) = (format!("deployment/{}", self.deployment), format!("--replicas={replicas}"));
         kubectl.run(["-n", OPERATOR_NAMESPACE, "scale", &name, &count]).await?;
         let began = Instant::now();
-        let pods = ["-n", OPERATOR_NAMESPACE, "get", "pods", "-l", PODS, "-o", "name"];
+        // One that was evicted stays in the list.
+        let alive = "--field-selector=status.phase!=Failed,status.phase!=Succeeded";
+        let pods = ["-n", OPERATOR_NAMESPACE, "get", "pods", "-l", PODS, alive, "-o", "name"];
         while (kubectl.run(pods).await?.lines().count() == 0) != (replicas == "0") {
             ensure!(began.elapsed() < Duration::from_mins(2), "the controller's pod does not come or go");
             tokio::time::sleep(Duration::from_millis(300)).await;
