@@ -13,6 +13,12 @@ use tokio::process::{Child, Command};
 /// A page without anything on it is a tenth of this.
 const A_PICTURE: u64 = 30_000;
 
+/// A browser that hangs is a look in vain.
+const ONE_LOOK: Duration = Duration::from_secs(45);
+
+/// On a machine that builds at the same time, a page takes its time.
+const THE_PAGE: Duration = Duration::from_mins(3);
+
 /// `kubectl restate ui`, as long as it is looked at.
 struct Ui {
     url: String,
@@ -58,8 +64,9 @@ async fn the_web_ui_works_in_a_real_browser() -> Result {
     let ui = Ui::open(&lab, restate.name(), &[]).await?;
     let folder = tempfile::tempdir()?;
     let picture = folder.path().join("picture.png");
-    eventually("the list of services", Duration::from_mins(1), || async {
-        let shown = browser(&lab, folder.path())?.args(["--dump-dom", &ui.url]).output().await?;
+    eventually("the list of services", THE_PAGE, || async {
+        let shown = browser(&lab, folder.path())?.args(["--dump-dom", &ui.url]).output();
+        let shown = tokio::time::timeout(ONE_LOOK, shown).await??;
         let page = String::from_utf8_lossy(&shown.stdout).into_owned();
         let lists = page.contains(&format!(">{}<", service.name())) && page.contains(&service.counter());
         let beginning = page.chars().take(300).collect::<String>();
@@ -67,7 +74,8 @@ async fn the_web_ui_works_in_a_real_browser() -> Result {
     })
     .await?;
     let argument = format!("--screenshot={}", picture.display());
-    browser(&lab, folder.path())?.args([&argument, &ui.url]).output().await?;
+    let pictured = browser(&lab, folder.path())?.args([&argument, &ui.url]).output();
+    tokio::time::timeout(ONE_LOOK, pictured).await??;
     let size = std::fs::metadata(&picture).context("no picture")?.len();
     ensure!(size > A_PICTURE, "the picture has {size} bytes: nothing is on it");
     Ok(())
