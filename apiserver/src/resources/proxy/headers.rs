@@ -62,9 +62,22 @@ const TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
 /// A page of Restate's must not act with the rights that the browser has where the API server is.
 const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
 
+/// The one encoding that kube-apiserver reads: it looks for links in every page that passes it, and breaks off the
+/// connection of one that it cannot read.
+const READABLE: HeaderValue = HeaderValue::from_static("gzip");
+
 /// What is sent to Restate; `protocol` is what the caller wants to upgrade to.
 pub(super) fn asked(from: &HeaderMap, protocol: Option<&HeaderValue>) -> HeaderMap {
-    with_upgrade(only(from, &ASKED), from, protocol)
+    let mut headers = only(from, &ASKED);
+    if headers.remove(ACCEPT_ENCODING).is_some_and(|value| takes_gzip(&value)) {
+        headers.insert(ACCEPT_ENCODING, READABLE);
+    }
+    with_upgrade(headers, from, protocol)
+}
+
+fn takes_gzip(value: &HeaderValue) -> bool {
+    let names = value.to_str().unwrap_or_default().split(',').map(str::trim);
+    names.into_iter().any(|name| name.eq_ignore_ascii_case("gzip"))
 }
 
 /// What is sent to the caller; `protocol` is what was upgraded to.
@@ -134,6 +147,19 @@ mod tests {
     fn a13_nothing_that_tells_who_asks_passes(#[case] name: &'static str) {
         let sent = asked(&map(&[(name, "x"), ("accept", "application/json")]), None);
         assert_eq!(sent, map(&[("accept", "application/json")]));
+    }
+
+    #[rstest]
+    #[case("gzip, deflate, br, zstd", Some("gzip"))]
+    #[case("br, zstd", None)]
+    #[case("gzip;q=0", None)]
+    #[case("identity", None)]
+    fn pages_come_in_an_encoding_that_kube_apiserver_reads(
+        #[case] asks: &'static str,
+        #[case] expected: Option<&str>,
+    ) {
+        let sent = asked(&map(&[("accept-encoding", asks)]), None);
+        assert_eq!(sent.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()), expected);
     }
 
     #[rstest]
