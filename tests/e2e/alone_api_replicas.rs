@@ -54,7 +54,7 @@ async fn a_rollout_of_both_replicas_loses_no_request() -> Result {
     Ok(())
 }
 
-/// P6: without a word of farewell requests fail, until the endpoint is withdrawn; `docs/benchmarks.md` says how many.
+/// P6: without a word of farewell requests fail, until the endpoint is withdrawn.
 #[tokio::test]
 async fn a_killed_replica_fails_requests_until_its_endpoint_is_withdrawn() -> Result {
     let lab = Lab::of_this_run()?;
