@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 const API: &str = "/apis/control.restate.dev/v1alpha1";
 const SOON: Duration = Duration::from_secs(30);
+/// After this time every replica knows of what is registered: what is unchanged is published every five seconds.
+const KNOWN: Duration = Duration::from_secs(8);
 
 /// Sends a call, and gives the id of its invocation.
 async fn sent(restate: &Restate, path: &str, input: &Value) -> Result<String> {
@@ -56,6 +58,7 @@ async fn a_namespace_sees_the_invocations_of_its_own_services() -> Result {
     let (ours, theirs) = (Namespace::new(&lab, "inv-ours").await?, Namespace::new(&lab, "inv-theirs").await?);
     let (service, other) = (Service::new(&lab, &ours, &restate), Service::new(&lab, &theirs, &restate));
     futures::try_join!(service.roll_out(Image::GreeterV1), other.roll_out(Image::GreeterV1))?;
+    tokio::time::sleep(KNOWN).await;
 
     let later = format!("{}/greet/send?delay=1h", service.name());
     let mut all = Vec::new();
@@ -109,6 +112,7 @@ async fn an_invocation_reads_well_and_is_not_watched() -> Result {
     let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "inv-table").await?);
     let service = Service::new(&lab, &namespace, &restate);
     let version = service.roll_out(Image::GreeterV1).await?;
+    tokio::time::sleep(KNOWN).await;
     let id = sent(&restate, &format!("{}/stumble/send", service.name()), &json!("bad luck")).await?;
     becomes(&lab, namespace.name(), &id, "BackingOff").await?;
     let kubectl = lab.kubectl()?;
@@ -132,6 +136,7 @@ async fn actions_do_what_their_dry_runs_say() -> Result {
     let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "inv-actions").await?);
     let service = Service::new(&lab, &namespace, &restate);
     let version = service.roll_out(Image::GreeterV1).await?;
+    tokio::time::sleep(KNOWN).await;
     let ours = namespace.name();
     let name = service.name();
     let running = sent(&restate, &format!("{name}/slow/send"), &json!(3600)).await?;

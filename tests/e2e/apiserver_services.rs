@@ -6,6 +6,8 @@ use anyhow::{Context as _, ensure};
 use restate_tests::{Lab, Namespace, Restate, Result, Service, eventually, lab::Image};
 use serde_json::Value;
 
+/// After this time every replica knows of what is registered: what is unchanged is published every five seconds.
+const KNOWN: Duration = Duration::from_secs(8);
 const API: &str = "/apis/control.restate.dev/v1alpha1";
 
 /// Everything that a watch saw until its time was up.
@@ -27,6 +29,7 @@ async fn services_name_the_version_that_new_calls_go_to() -> Result {
     let empty = Namespace::new(&lab, "svc-none").await?;
     let service = Service::new(&lab, &namespace, &restate);
     let version = service.roll_out(Image::GreeterV1).await?;
+    tokio::time::sleep(KNOWN).await;
     let kubectl = lab.kubectl()?;
     let get = |more: &[&str]| {
         let all = ["-n", namespace.name(), "get", "restateservices"].into_iter().chain(more.iter().copied());

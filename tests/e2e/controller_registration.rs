@@ -68,9 +68,15 @@ async fn a_changed_service_type_is_refused_for_good_and_harms_nothing() -> Resul
     ensure!(kept.deployment_id() == first.deployment_id() && kept.desired() == Some(1), "{}", kept.json());
     let answer = restate.call(&format!("{}/greet", service.name()), &json!("Ada")).await?;
     ensure!(answer == "v1: hello Ada", "{answer}");
-    let before = service.stored().await?["metadata"]["resourceVersion"].clone();
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    ensure!(service.stored().await?["metadata"]["resourceVersion"] == before, "it is not left in peace");
+    // The rejected pods are still on their way out.
+    eventually("it to be left in peace", Duration::from_secs(40), || async {
+        let before = service.stored().await?;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let after = service.stored().await?;
+        let same = before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"];
+        Ok(if same { Ok(()) } else { Err(after["status"].to_string()) })
+    })
+    .await?;
     service.roll_out(Image::GreeterV2).await?;
     service.condition("Ready", "True").await.map(drop)
 }

@@ -17,6 +17,10 @@ const LINES: usize = 100;
 #[tokio::test]
 async fn the_example_serves_a_kind_of_its_own() -> Result {
     let lab = Lab::of_this_run()?;
+    if !lab.runs_all() {
+        eprintln!("skipped: only the long run (--all) has the time for it");
+        return Ok(());
+    }
     let (program, source) = build().await?;
     let lines = std::fs::read_to_string(source)?.lines().count();
     ensure!(lines <= LINES, "the example has {lines} lines");
