@@ -61,8 +61,12 @@ async fn claims_grow_and_the_set_is_replaced_under_its_pods() -> Result {
         Ok(if done { Ok(()) } else { Err(format!("{} {} {}", now.claim, now.template, now.set)) })
     })
     .await?;
-    let told = condition(&lab, &restate, "StorageAsWanted").await?;
-    ensure!(told["reason"] == "VolumesGrowing", "no resizer runs here: {told}");
+    // No resizer runs here.
+    eventually("the condition to tell of growing volumes", Duration::from_secs(30), || async {
+        let told = condition(&lab, &restate, "StorageAsWanted").await?;
+        Ok(if told["reason"] == "VolumesGrowing" { Ok(()) } else { Err(told.to_string()) })
+    })
+    .await?;
     eventually("the note of the replacement to go", Duration::from_mins(1), || async {
         let object = lab.kubectl()?.json(["get", "restatecluster", restate.name(), "-o", "json"]).await?;
         let note = &object["metadata"]["annotations"]["restate.dev/replaced-stateful-set"];

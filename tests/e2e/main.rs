@@ -2,11 +2,11 @@
 //! Tests of modules that begin with `alone_` do what no other test could bear; they run one by one, after the rest.
 
 mod admit_manifests;
+mod alone_abuse;
 mod alone_api_replicas;
 mod alone_api_rotation;
 mod alone_apiserver;
 mod alone_release;
-mod apiserver_abuse;
 mod apiserver_clients;
 mod apiserver_cluster_subresources;
 mod apiserver_discovery;

@@ -75,10 +75,12 @@ async fn judged(door: &Door, admin: &Identity, seed: u64) -> Result {
 
 /// A fault of the caller is said as such; a refusal of a request that is one is a Status.
 fn is_right(code: u16, text: &str, is_http: bool) -> bool {
-    let known = matches!(
-        code,
-        200 | 201 | 400 | 401 | 403 | 404 | 405 | 406 | 409 | 410 | 413 | 415 | 422 | 431 | 504
-    );
+    let known = match code {
+        200 | 201 | 400 | 401 | 403 | 404 | 405 | 406 | 409 | 410 | 413 | 415 | 422 | 431 | 504 => true,
+        // Of services nothing is known until a Restate has told: that is said, and when to ask again.
+        503 => text.contains("\r\nretry-after: ") && text.contains("told yet"),
+        _ => false,
+    };
     let head = text.starts_with("HTTP/1.1") && !text.contains("\r\nlocation:");
     // The answer to HEAD has no body.
     let explained =
