@@ -96,10 +96,13 @@ async fn stop_controller(
     }
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let selector = format!("{}={}", place.operator_label_name, what.deployment);
+    // Pods that were evicted or have ended stay as objects, and do nothing any more.
+    let running =
+        ListParams::default().labels(&selector).fields("status.phase!=Succeeded,status.phase!=Failed");
     let overdue = Instant::now() + STOP;
     while Instant::now() < overdue {
-        let running = pods.list_metadata(&ListParams::default().labels(&selector)).await;
-        if running.context("failed to list the controller's pods")?.items.is_empty() {
+        let left = pods.list_metadata(&running).await;
+        if left.context("failed to list the controller's pods")?.items.is_empty() {
             return Ok(());
         }
         sleep(LOOK_AGAIN).await;
