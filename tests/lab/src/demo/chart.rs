@@ -35,6 +35,10 @@ pub async fn install(context: &Context, node: &Node, images: &Images) -> Result<
         step.done("installed already");
         return Ok(());
     }
+    if is_stuck(node).await {
+        step.now("helm uninstall of a release that something interrupted");
+        node.helm(["uninstall", NAME, "--namespace", NAME, "--no-hooks", "--wait"]).run().await?;
+    }
     step.now("helm upgrade --install");
     let timeout = format!("{}s", PATIENCE.as_secs());
     let label = format!("{LABEL}={key}");
@@ -71,6 +75,15 @@ fn values(images: &Images, ours: bool) -> Value {
 }
 
 /// Is a release that was made from exactly this deployed and ready?
+/// Whether an install, an upgrade or an uninstall has ended in the middle: Helm refuses to go on from there.
+async fn is_stuck(node: &Node) -> bool {
+    let asked =
+        node.helm(["status", NAME, "--namespace", NAME, "-o", "json"]).text().await.unwrap_or_default();
+    let status: Value = serde_json::from_str(&asked).unwrap_or_default();
+    let word = status["info"]["status"].as_str().unwrap_or_default();
+    word == "uninstalling" || word.starts_with("pending-")
+}
+
 async fn is_installed(node: &Node, key: &str) -> Result<bool> {
     let selector = format!("owner=helm,name={NAME},status=deployed,{LABEL}={key}");
     let releases = node.kubectl(["-n", NAME, "get", "secrets", "-o", "name", "-l", &selector]).text().await?;
