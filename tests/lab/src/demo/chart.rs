@@ -74,7 +74,6 @@ fn values(images: &Images, ours: bool) -> Value {
     })
 }
 
-/// Is a release that was made from exactly this deployed and ready?
 /// Whether an install, an upgrade or an uninstall has ended in the middle: Helm refuses to go on from there.
 async fn is_stuck(node: &Node) -> bool {
     let asked =
@@ -84,6 +83,7 @@ async fn is_stuck(node: &Node) -> bool {
     word == "uninstalling" || word.starts_with("pending-")
 }
 
+/// Is a release that was made from exactly this deployed and ready?
 async fn is_installed(node: &Node, key: &str) -> Result<bool> {
     let selector = format!("owner=helm,name={NAME},status=deployed,{LABEL}={key}");
     let releases = node.kubectl(["-n", NAME, "get", "secrets", "-o", "name", "-l", &selector]).text().await?;
