@@ -42,6 +42,9 @@ const USER_AGENT: &str = concat!("restate-operator/", env!("CARGO_PKG_VERSION"))
 pub(crate) async fn run(args: Args, mut config: kube::Config, stop: CancellationToken) -> anyhow::Result<()> {
     // Patches that name no field manager are known by the program's name.
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
+    // Passes and watches are taken up again by pauses of their own, which are short, told and counted. kube's add up
+    // to minutes in silence.
+    config.default_retry = false;
     let (metrics, readiness, tasks) =
         (Arc::new(Metrics::default()), Readiness::default(), TaskTracker::new());
     let health = health::serve(args.report.metrics_address, readiness.clone(), metrics.clone(), stop.clone());
@@ -78,7 +81,17 @@ pub(crate) async fn run(args: Args, mut config: kube::Config, stop: Cancellation
     let operator = Arc::new(operator(&args, &namespace, &candidacy.identity));
     let said = Said::default();
     let clock = Timestamp::now;
-    let context = Context { client, stores, restates, executor, said, metrics, clock, operator };
+    let context = Context {
+        client,
+        stores,
+        wakers: wakers.clone(),
+        restates,
+        executor,
+        said,
+        metrics,
+        clock,
+        operator,
+    };
     let marks = marks(&args.place, &namespace);
     let acting = Acting { context, wakers, lease, marks, readiness, stop: stop.clone() };
     tokio::select! {

@@ -49,12 +49,19 @@ pub(crate) fn executor(kubernetes: &Kubernetes, left: Duration) -> Executor {
     }
 }
 
+fn wakers(stores: &Stores) -> Arc<Wakers> {
+    let wakers = Arc::new(Wakers::default());
+    wakers.know(stores);
+    wakers
+}
+
 /// Passes are made against this API server.
 pub(crate) fn context(kubernetes: &Kubernetes) -> Context {
     let executor = executor(kubernetes, Duration::from_mins(1));
     Context {
         client: executor.client.clone(),
         stores: executor.stores.clone(),
+        wakers: wakers(&executor.stores),
         restates: executor.restates.clone(),
         said: Said::default(),
         metrics: executor.metrics.clone(),

@@ -10,7 +10,7 @@ use super::publish::Said;
 use crate::execute::Executor;
 use crate::restates::Restates;
 use crate::runtime::metrics::Metrics;
-use crate::watches::Stores;
+use crate::watches::{Stores, Wakers};
 
 /// What every pass shares. Cheap to clone.
 #[derive(Clone)]
@@ -19,6 +19,8 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     /// What the API server has.
     pub(crate) stores: Stores,
+    /// Whom a change concerns.
+    pub(crate) wakers: Arc<Wakers>,
     /// What Restate said.
     pub(crate) restates: Arc<Restates>,
     /// Who performs steps.

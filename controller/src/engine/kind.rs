@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::core::object::HasStatus;
-use kube::{Api, Client, Resource};
+use kube::{Api, Client};
 use restate_crd::Conditions;
 use restate_plan::deployment::Demand;
 use restate_plan::{Plan, Registration, Step};
@@ -16,7 +16,7 @@ use super::{Context, Error};
 use crate::execute::Rejection;
 use crate::restates::Wanting;
 use crate::runtime::metrics::Controller;
-use crate::watches::Stores;
+use crate::watches::{Change, Stored, Stores};
 
 /// What is to be done about one object, and said of it.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(crate) enum Finalizer {
 
 /// A stored kind.
 pub(crate) trait Kind:
-    Resource<DynamicType = ()>
+    Stored
     + HasStatus<Status: Clone + Debug + Default + PartialEq + Serialize + Send + Sync>
     + Clone
     + Debug
@@ -73,8 +73,8 @@ pub(crate) trait Kind:
     /// Decides. Pure.
     fn decide(object: &Self, seen: &Self::Seen, now: Timestamp) -> Decision<Self::Status>;
 
-    /// Takes over what the API server answered to a write of the status.
-    fn keep(stores: &Stores, object: Self);
+    /// Takes over what the API server answered to a write of the status, and tells what is different now.
+    fn keep(stores: &Stores, object: Self) -> Option<Change<Self>>;
 
     /// Where the status keeps its conditions.
     fn conditions(status: &mut Self::Status) -> &mut Conditions;

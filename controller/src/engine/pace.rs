@@ -16,6 +16,8 @@ use super::Pass;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// The pause where nothing failed: somebody else was faster, or the Lease is about to be renewed.
+pub(super) const AFTER_A_RACE: Duration = Duration::from_secs(1);
 /// After an act the next look comes at once, unless acts do not come to an end.
 const AFTER_ACT: Duration = Duration::from_millis(5);
 /// The longest pause between acts that do not come to an end.

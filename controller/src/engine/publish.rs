@@ -53,7 +53,9 @@ pub(super) async fn publish<K: Kind>(
     };
     context.metrics.status_written(K::CONTROLLER);
     context.said.now(object.meta().uid.clone().unwrap_or_default());
-    K::keep(&context.stores, written);
+    if let Some(change) = K::keep(&context.stores, written) {
+        context.wakers.written(&change);
+    }
     Ok(None)
 }
 

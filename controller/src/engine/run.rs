@@ -9,7 +9,7 @@ use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio_util::sync::CancellationToken;
 
-use super::pace::Pace;
+use super::pace::{AFTER_A_RACE, Pace};
 use super::{Context, Error, Kind, observed, reconcile};
 use crate::runtime::metrics::Controller;
 use crate::watches::Queue;
@@ -62,7 +62,8 @@ async fn pass<K: Kind>(object: Arc<K>, shared: Arc<Shared<K>>) -> Result<Action,
 
 fn after_failure<K: Kind>(object: &K, error: &Error, shared: &Shared<K>) -> Action {
     let reference = ObjectRef::from_obj(object);
-    let pause = error.rest().unwrap_or_else(|| shared.pace.after_failure(&reference));
+    let flat = error.is_quiet().then_some(AFTER_A_RACE);
+    let pause = error.rest().or(flat).unwrap_or_else(|| shared.pace.after_failure(&reference));
     if error.is_quiet() || error.was_said() {
         tracing::debug!(object = %reference, error = error.chain(), "looks again");
     } else {

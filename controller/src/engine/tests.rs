@@ -123,6 +123,30 @@ async fn a_race_is_no_failure() {
     assert!(kubernetes.object(PATH)["status"].is_null());
 }
 
+/// users.md 1a (op#114): the answer to a write of the status holds what somebody changed a moment before, and no
+/// watch tells it again. The object gets another pass for it; one that only holds what was written gets none.
+#[tokio::test]
+async fn a_change_that_comes_while_the_status_is_written_gets_a_pass() {
+    let (kubernetes, context) = world(greeter("other"));
+    let mut woken = context.wakers.deployments.open();
+    let mut changed = greeter("greeter");
+    changed["metadata"]["generation"] = 2.into();
+    let kubernetes = kubernetes.with(PATH, changed);
+    let before = context.stores.deployments.get(Some("shop"), "greeter").unwrap();
+    assert!(!reconcile(before, &context).await.unwrap().acted);
+    assert_eq!(heads(&kubernetes.asked()), [format!("PATCH {PATH}/status")]);
+    assert_eq!(woken.try_recv().unwrap().obj_ref.name, "greeter");
+    let known = context.stores.deployments.get(Some("shop"), "greeter").unwrap();
+    assert_eq!(known.metadata.generation, Some(2), "and the pass looks at what is there now");
+    assert!(reconcile(known, &context).await.unwrap().acted, "the version is made");
+
+    let (_kubernetes, context) = world(greeter("other"));
+    let mut woken = context.wakers.deployments.open();
+    let before = context.stores.deployments.get(Some("shop"), "greeter").unwrap();
+    reconcile(before, &context).await.unwrap();
+    assert!(woken.try_recv().is_err(), "nothing but the status is different");
+}
+
 #[tokio::test]
 async fn the_last_step_of_a_deletion_takes_the_finalizer_away() {
     let mut object = greeter("greeter");

@@ -9,6 +9,9 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use moka::sync::Cache;
 use restate_plan::{EventKind, Note};
+use tokio::time::timeout;
+
+use super::API_DEADLINE;
 
 /// The same words are not repeated for this long.
 const SILENCE: Duration = Duration::from_mins(10);
@@ -65,8 +68,10 @@ impl Notices {
         };
         let recorder = || Recorder::new(self.client.clone(), self.reporter.clone());
         let recorder = self.said.get_with(words(note, subject), recorder);
-        if let Err(error) = recorder.publish(&event, subject).await {
-            tracing::warn!(%error, reason = note.reason, "an event could not be written");
+        match timeout(API_DEADLINE, recorder.publish(&event, subject)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, reason = note.reason, "an event could not be written"),
+            Err(_) => tracing::warn!(reason = note.reason, "an event could not be written in time"),
         }
     }
 }

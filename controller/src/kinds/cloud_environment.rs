@@ -11,7 +11,7 @@ use restate_plan::{EventKind, LookAgain, Note, Outcome, Plan, Step};
 
 use crate::engine::{Context, Decision, Error, Finalizer, Kind};
 use crate::runtime::metrics::Controller;
-use crate::watches::Stores;
+use crate::watches::{Change, Stores};
 
 /// Annotation by which people let a held environment go, with everything that still relies on it.
 const OVERRIDE: &str = "restate.dev/abandon";
@@ -48,8 +48,8 @@ impl Kind for RestateCloudEnvironment {
         decision
     }
 
-    fn keep(stores: &Stores, object: Self) {
-        stores.environments.absorb(object);
+    fn keep(stores: &Stores, object: Self) -> Option<Change<Self>> {
+        stores.environments.absorb(object)
     }
 
     fn conditions(status: &mut RestateCloudEnvironmentStatus) -> &mut Conditions {

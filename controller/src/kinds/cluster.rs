@@ -15,7 +15,7 @@ use restate_plan::{LookAgain, ObjectRef, Outcome, Plan};
 
 use crate::engine::{Context, Decision, Error, Finalizer, Kind, look};
 use crate::runtime::metrics::Controller;
-use crate::watches::{Cache, Stores};
+use crate::watches::{Cache, Change, Stores};
 
 /// A cluster's spec as it was understood, and what was seen of it.
 pub(crate) struct Looked {
@@ -72,8 +72,8 @@ impl Kind for RestateCluster {
         Decision { plan, status, finalizer, demand: None }
     }
 
-    fn keep(stores: &Stores, object: Self) {
-        stores.clusters.absorb(object);
+    fn keep(stores: &Stores, object: Self) -> Option<Change<Self>> {
+        stores.clusters.absorb(object)
     }
 
     fn conditions(status: &mut RestateClusterStatus) -> &mut Conditions {

@@ -13,7 +13,7 @@ use crate::engine::{Context, Decision, Error, Finalizer, Kind, look};
 use crate::execute::Rejection;
 use crate::restates::Wanting;
 use crate::runtime::metrics::Controller;
-use crate::watches::{Cache, Stores};
+use crate::watches::{Cache, Change, Stores};
 
 impl Kind for RestateDeployment {
     const CONTROLLER: Controller = Controller::Deployment;
@@ -54,8 +54,8 @@ impl Kind for RestateDeployment {
         Decision { plan, status, finalizer, demand: Some(demand) }
     }
 
-    fn keep(stores: &Stores, object: Self) {
-        stores.deployments.absorb(object);
+    fn keep(stores: &Stores, object: Self) -> Option<Change<Self>> {
+        stores.deployments.absorb(object)
     }
 
     fn conditions(status: &mut RestateDeploymentStatus) -> &mut Conditions {

@@ -11,6 +11,7 @@ use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::fence::Fence;
 
@@ -21,6 +22,8 @@ const SKEW: Duration = Duration::from_secs(3);
 const RENEWALS_PER_DURATION: u64 = 3;
 /// How long giving back the Lease may take at the end.
 const RELEASE: Duration = Duration::from_secs(5);
+/// The pause after a renewal that failed: several tries fit into what is left of the Lease.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
 
 /// Which Lease, and who asks for it.
 #[derive(Clone, Debug)]
@@ -83,16 +86,18 @@ impl Lease {
 pub(crate) struct Campaign {
     /// The Lease.
     pub(crate) lease: Lease,
-    running: watch::Receiver<bool>,
-    task: JoinHandle<Result<LeaseManager, LeaseManagerError>>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), LeaseManagerError>>,
 }
 
 impl Campaign {
     /// Starts to run for the Lease.
-    pub(crate) async fn start(config: kube::Config, candidacy: &Candidacy) -> anyhow::Result<Self> {
+    pub(crate) async fn start(mut config: kube::Config, candidacy: &Candidacy) -> anyhow::Result<Self> {
         let Candidacy { namespace, name, identity, duration } = candidacy;
         let fence = Fence::new(identity, *duration, SKEW);
         let seconds = duration.as_secs();
+        // A connection that is dead without a word must not cost the Lease.
+        config.read_timeout = Some(Duration::from_secs(seconds) / 6);
         let manager = LeaseManagerBuilder::new(fenced_client(config, &fence)?, name.as_str())
             .with_namespace(namespace.as_str())
             .with_identity(identity.as_str())
@@ -101,18 +106,36 @@ impl Campaign {
             .with_grace(seconds - seconds / RENEWALS_PER_DURATION)
             .build()
             .await?;
-        let (running, task) = manager.watch().await;
-        Ok(Self { lease: Lease::new(fence.until()), running, task })
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(renew(manager, stop.clone()));
+        Ok(Self { lease: Lease::new(fence.until()), stop, task })
     }
 
     /// Gives the Lease back, so that the next holder need not wait for its end.
     pub(crate) async fn give_back(self) {
-        drop(self.running);
+        self.stop.cancel();
         match timeout(RELEASE, self.task).await {
-            Ok(Ok(Ok(_))) => tracing::info!("the Lease was given back"),
+            Ok(Ok(Ok(()))) => tracing::info!("the Lease was given back"),
             Ok(Ok(Err(error))) => tracing::warn!(%error, "the Lease was not given back"),
             Ok(Err(error)) => tracing::warn!(%error, "the Lease was not given back"),
             Err(_) => tracing::warn!("the Lease was not given back in time"),
+        }
+    }
+}
+
+/// Asks for the Lease and renews it, until `stop`; then gives it back. Whether it is ours is the fence's to say.
+async fn renew(manager: LeaseManager, stop: CancellationToken) -> Result<(), LeaseManagerError> {
+    loop {
+        let changed = tokio::select! {
+            changed = manager.changed() => changed,
+            () = stop.cancelled() => return manager.release().await,
+        };
+        match changed {
+            Ok(is_ours) => tracing::info!(is_ours, "the Lease has changed hands"),
+            Err(error) => {
+                tracing::warn!(%error, "the Lease could not be renewed");
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
         }
     }
 }

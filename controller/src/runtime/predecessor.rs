@@ -6,6 +6,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use tokio::time::timeout;
+
+use crate::execute::API_DEADLINE;
 
 /// How often to look while one is there; nothing else is waiting for a faster answer.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
@@ -27,14 +30,20 @@ pub(crate) struct Marks {
 pub(crate) async fn gone(client: &Client, marks: &Marks) {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &marks.namespace);
     loop {
-        match pods.list(&ListParams::default().labels(&marks.selector)).await {
-            Ok(found) => match found.iter().find(|pod| is_predecessor(pod, marks)) {
+        let wanted = ListParams::default().labels(&marks.selector);
+        match timeout(API_DEADLINE, pods.list(&wanted)).await {
+            Ok(Ok(found)) => match found.iter().find(|pod| is_predecessor(pod, marks)) {
                 None => return,
                 Some(pod) => {
                     tracing::warn!(pod = pod.name_any(), "another controller is still there: waiting");
                 }
             },
-            Err(error) => tracing::warn!(%error, "cannot see whether another controller is there: waiting"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "cannot see whether another controller is there: waiting")
+            }
+            Err(_) => {
+                tracing::warn!("the API server does not say whether another controller is there: waiting")
+            }
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Debug};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use kube::runtime::reflector::{ObjectRef, Store, store::Writer};
 use kube::runtime::watcher::Event;
@@ -67,13 +67,13 @@ impl<K: Resource<DynamicType = ()> + Clone> Cache<K> {
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + Kept> Cache<K> {
-    /// Takes over what the API server answered to a write of ours.
-    pub(crate) fn absorb(&self, object: K) {
+    /// Takes over what the API server answered to a write of ours, and tells what is different now: more than what
+    /// was written, where somebody else was faster. A watch will not tell it again.
+    pub(crate) fn absorb(&self, object: K) -> Option<Change<K>> {
         let known = self.store.get(&ObjectRef::from_obj(&object)).is_some();
         // An object that is going and is not known was seen to be gone.
-        if known || object.meta().deletion_timestamp.is_none() {
-            drop(self.take(Event::Apply(object)));
-        }
+        let is_there = known || object.meta().deletion_timestamp.is_none();
+        is_there.then(|| self.take(Event::Apply(object))).and_then(|mut changes| changes.pop())
     }
 
     /// Takes over what a watch said, and tells what is different now.
@@ -84,36 +84,47 @@ impl<K: Resource<DynamicType = ()> + Clone + Kept> Cache<K> {
         });
         match event {
             Event::Apply(object) => self.changed(object).into_iter().collect(),
-            Event::Delete(object) => {
-                self.write(&Event::Delete(object.clone()));
-                vec![Change { object: Arc::new(object), before: None }]
-            }
+            Event::Delete(object) => self.gone(object).into_iter().collect(),
             Event::InitDone => self.replaced(),
             event @ (Event::Init | Event::InitApply(_)) => {
-                self.write(&event);
+                self.write(&mut self.writer(), &event);
                 Vec::new()
             }
         }
     }
 
     fn changed(&self, object: K) -> Option<Change<K>> {
+        // Held from the look to the write: a watch and a write of ours may come at the same moment.
+        let mut writer = self.writer();
         let known = self.store.get(&ObjectRef::from_obj(&object));
         if known.as_ref().is_some_and(|known| is_newer(known.as_ref(), &object)) {
             return None;
         }
-        self.write(&Event::Apply(object.clone()));
+        self.write(&mut writer, &Event::Apply(object.clone()));
         let same = known.as_ref().is_some_and(|known| is_same(known.as_ref(), &object));
         (!same).then(|| Change { object: Arc::new(object), before: known })
     }
 
+    /// The end of an object; nothing, where another one of the same name is there already.
+    fn gone(&self, object: K) -> Option<Change<K>> {
+        let mut writer = self.writer();
+        let known = self.store.get(&ObjectRef::from_obj(&object));
+        if known.is_some_and(|known| known.meta().uid != object.meta().uid) {
+            return None;
+        }
+        self.write(&mut writer, &Event::Delete(object.clone()));
+        Some(Change { object: Arc::new(object), before: None })
+    }
+
     fn replaced(&self) -> Vec<Change<K>> {
+        let mut writer = self.writer();
         let before: HashMap<_, _> = self
             .store
             .state()
             .into_iter()
             .map(|object| (ObjectRef::from_obj(object.as_ref()), object))
             .collect();
-        self.write(&Event::InitDone);
+        self.write(&mut writer, &Event::InitDone);
         let mut changes = Vec::new();
         let mut gone = before.clone();
         for object in self.store.state() {
@@ -126,8 +137,12 @@ impl<K: Resource<DynamicType = ()> + Clone + Kept> Cache<K> {
         changes
     }
 
-    fn write(&self, event: &Event<K>) {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).apply_watcher_event(event);
+    fn writer(&self) -> MutexGuard<'_, Writer<K>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, writer: &mut Writer<K>, event: &Event<K>) {
+        writer.apply_watcher_event(event);
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Apply(object) => drop(names.insert(place(object))),
@@ -217,6 +232,16 @@ mod tests {
         let mut reborn = replica_set("a", 3, 2);
         reborn.metadata.uid = Some("other".to_owned());
         assert_eq!(names(&cache.take(Event::Apply(reborn))), ["a"]);
+    }
+
+    #[test]
+    fn a_late_word_of_an_end_takes_no_new_object_away() {
+        let cache = Cache::default();
+        let mut reborn = replica_set("a", 3, 2);
+        reborn.metadata.uid = Some("other".to_owned());
+        cache.take(Event::Apply(reborn));
+        assert_eq!(names(&cache.take(Event::Delete(replica_set("a", 9, 2)))), [""; 0]);
+        assert!(cache.get(Some("shop"), "a").is_some());
     }
 
     #[test]

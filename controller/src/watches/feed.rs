@@ -23,6 +23,9 @@ use crate::runtime::metrics::Metrics;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause: a CRD that arrives late is noticed within this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long the API server keeps a watch open. One whose connection is dead without a word is noticed after this
+/// time and a margin of kube's.
+const LIFE_SECONDS: u32 = 60;
 
 /// One watch and where its news go.
 pub(super) struct Feed<K: Resource<DynamicType = ()> + Clone + Debug + 'static> {
@@ -49,7 +52,7 @@ where
 {
     /// Runs until it is dropped.
     pub(super) async fn run(self) {
-        let config = watch::Config::default().labels(&self.selector);
+        let config = watch::Config::default().labels(&self.selector).timeout(LIFE_SECONDS);
         let mut events = pin!(watcher(self.api.clone(), config));
         let mut undecodable = HashSet::new();
         let mut pauses = pauses();

@@ -11,6 +11,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::core::object::HasStatus;
 use kube::runtime::controller::ReconcileRequest;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
@@ -61,13 +62,23 @@ pub(crate) struct Wakers {
 
 impl Wakers {
     /// Where to look up who is concerned.
-    pub(super) fn know(&self, stores: &Stores) {
+    pub(crate) fn know(&self, stores: &Stores) {
         drop(self.stores.set(stores.clone()));
     }
 
     /// Wakes whom this change concerns.
     pub(super) fn wake<K: Concerns>(&self, change: &Change<K>) {
         change.object.concerns(change.before.as_deref(), self);
+    }
+
+    /// After a write of ours to an object's status: others are told, and the object itself wants another pass where
+    /// the API server answered with more than that, which no watch will tell again.
+    pub(crate) fn written<K: Stored>(&self, change: &Change<K>) {
+        let (object, before) = (&change.object, change.before.as_deref());
+        object.concerns_others(before, self);
+        if !before.is_some_and(|before| differs_in_status_alone(before, object)) {
+            K::queue(self).push(ObjectRef::from_obj(object.as_ref()));
+        }
     }
 
     fn deployments_where(&self, wanted: impl Fn(&RestateDeployment) -> bool) {
@@ -103,9 +114,37 @@ pub(crate) trait Concerns: Sized {
     fn concerns(&self, before: Option<&Self>, wakers: &Wakers);
 }
 
-impl Concerns for RestateCluster {
+/// A stored kind: an object of it has passes of its own.
+pub(crate) trait Stored:
+    Resource<DynamicType = ()> + HasStatus<Status: Clone> + Clone + PartialEq + 'static
+{
+    /// Where it wants a pass.
+    fn queue(wakers: &Wakers) -> &Queue<Self>;
+
+    /// Wakes all but itself.
+    fn concerns_others(&self, before: Option<&Self>, wakers: &Wakers);
+}
+
+impl<K: Stored> Concerns for K {
     fn concerns(&self, before: Option<&Self>, wakers: &Wakers) {
-        wakers.clusters.push(ObjectRef::from_obj(self));
+        K::queue(wakers).push(ObjectRef::from_obj(self));
+        self.concerns_others(before, wakers);
+    }
+}
+
+fn differs_in_status_alone<K: Stored>(before: &K, object: &K) -> bool {
+    let mut before = before.clone();
+    before.meta_mut().resource_version.clone_from(&object.meta().resource_version);
+    *before.status_mut() = object.status().cloned();
+    before == *object
+}
+
+impl Stored for RestateCluster {
+    fn queue(wakers: &Wakers) -> &Queue<Self> {
+        &wakers.clusters
+    }
+
+    fn concerns_others(&self, before: Option<&Self>, wakers: &Wakers) {
         // A deployment asks whether it exists, and may register once it serves.
         if before.is_some_and(|before| serves(before) == serves(self)) {
             return;
@@ -119,9 +158,12 @@ fn serves(cluster: &RestateCluster) -> bool {
     cluster.status.as_ref().is_some_and(|status| status.conditions.holds(ConditionType::Ready))
 }
 
-impl Concerns for RestateDeployment {
-    fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
-        wakers.deployments.push(ObjectRef::from_obj(self));
+impl Stored for RestateDeployment {
+    fn queue(wakers: &Wakers) -> &Queue<Self> {
+        &wakers.deployments
+    }
+
+    fn concerns_others(&self, _: Option<&Self>, wakers: &Wakers) {
         if let Some(cluster) = self.spec.restate.register.cluster() {
             let waits =
                 |stores: &Stores| stores.clusters.get(None, cluster)?.metadata.deletion_timestamp.clone();
@@ -132,10 +174,12 @@ impl Concerns for RestateDeployment {
     }
 }
 
-impl Concerns for RestateCloudEnvironment {
-    fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
-        wakers.environments.push(ObjectRef::from_obj(self));
+impl Stored for RestateCloudEnvironment {
+    fn queue(wakers: &Wakers) -> &Queue<Self> {
+        &wakers.environments
     }
+
+    fn concerns_others(&self, _: Option<&Self>, _: &Wakers) {}
 }
 
 impl Concerns for Namespace {
@@ -266,6 +310,23 @@ mod tests {
         assert!(woken(&mut deployments).is_empty());
         with("True", "b").concerns(Some(&with("False", "a")), &wakers);
         assert_eq!(woken(&mut deployments), ["c"]);
+    }
+
+    /// What we wrote ourselves is told by no watch: who waits for it hears of it at once, and nobody else.
+    #[test]
+    fn a_status_of_ours_wakes_who_waits_for_it_and_not_the_cluster_itself() {
+        let (wakers, stores) = world();
+        let (mut clusters, mut deployments) = (wakers.clusters.open(), wakers.deployments.open());
+        let with = |ready: &str, version: &str| {
+            let status = json!({"conditions": [{"type": "Ready", "status": ready}]});
+            let status = Some(serde_json::from_value(status).unwrap());
+            let mut object = RestateCluster { status, ..cluster("test") };
+            object.metadata.resource_version = Some(version.to_owned());
+            object
+        };
+        wakers.written(&stores.clusters.absorb(with("True", "5")).unwrap());
+        assert_eq!((woken(&mut clusters), woken(&mut deployments)), (Vec::new(), vec!["c".into()]));
+        assert!(stores.clusters.take(Event::Apply(with("True", "5"))).is_empty(), "its echo is no news");
     }
 
     #[test]
