@@ -87,7 +87,8 @@ fn kubelet(site: &Site) -> Value {
         // Images are imported, not pulled: one that was removed would never come back.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
-        "evictionHard": { "memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%" },
+        // Files that a build has read count as memory in use; pods must not be evicted over them.
+        "evictionHard": { "memory.available": "0%", "nodefs.available": "1%", "imagefs.available": "1%" },
     })
 }
 

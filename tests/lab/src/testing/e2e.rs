@@ -44,8 +44,25 @@ pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Tally
         command.env(name, value);
         tally += program::tests(command).await?;
     }
+    if !tally.is_good() {
+        show_operator(&node).await;
+    }
     // Without a filter there is something to run.
     Ok(if arguments.filter.is_none() { tally.not_empty() } else { tally })
+}
+
+/// What the operator did meanwhile: most failures on a cluster are explained there.
+async fn show_operator(node: &Node) {
+    let looks: [&[&str]; 4] = [
+        &["get", "pods", "-o", "wide"],
+        &["get", "events", "--sort-by=.lastTimestamp"],
+        &["logs", "deployment/restate-operator", "--tail=80"],
+        &["logs", "deployment/restate-operator", "--tail=80", "--previous"],
+    ];
+    for look in looks {
+        let seen = node.kubectl(["-n", demo::chart::NAME].iter().chain(look)).text().await;
+        println!("\n$ kubectl {}\n{}", look.join(" "), seen.unwrap_or_else(|error| format!("{error:#}")));
+    }
 }
 
 /// The arguments of each run of the test program.

@@ -184,6 +184,9 @@ async fn run_layer(context: &Context, layer: Layer, arguments: &TestArgs) -> Res
         Layer::Unit => {
             let tests = ["test", "--workspace", "--exclude", "restate-tests", "--locked", "--no-fail-fast"];
             let mut command = cargo(&tests);
+            // Without it the client's tests on a real server would do nothing.
+            let restate = Tools::of_restate(context).await?;
+            command.env("RESTATE_TEST_SERVER", restate.node_package("restate-server"));
             command.arg("--").args(arguments.selection());
             program::tests(command).await
         }

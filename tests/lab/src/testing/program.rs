@@ -20,6 +20,8 @@ pub(super) fn cargo(context: &Context, arguments: &[&str]) -> Command {
         .env("CARGO_TARGET_DIR", context.cache.path().join("target"));
     // A snapshot that differs is a failure, and never a new file in the clone.
     cargo.env("INSTA_UPDATE", "no");
+    // An error says what was waited for; fifty frames of a runtime below it say nothing more.
+    cargo.env("RUST_LIB_BACKTRACE", "0");
     cargo
 }
 

@@ -38,6 +38,11 @@ impl Tools {
         Ok(Self { modules: go.into_iter().chain([npm]).collect() })
     }
 
+    /// Restate's own programs alone.
+    pub async fn of_restate(context: &Context) -> Result<Self> {
+        Ok(Self { modules: [npm::ensure(context).await?].into() })
+    }
+
     /// Builds what only the tests need: servers to compare with and clients, for the long run also what takes long.
     pub async fn of_tests(context: &Context, all: bool) -> Result<Self> {
         let modules = go::ensure_all(context, of_tests(all)).await?;
