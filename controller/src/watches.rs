@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use cache::{Cache, Change};
 pub(crate) use kept::Kept;
-pub(crate) use route::{Concerns, Queue, Wakers};
+pub(crate) use route::{Concerns, Queue, Stored, Wakers};
 
 use crate::runtime::health::Readiness;
 use crate::runtime::metrics::Metrics;
@@ -50,7 +50,8 @@ macro_rules! stores {
                 let (api_version, kind) = (types.api_version.clone(), types.kind.clone());
                 $(if kind == $kind::kind(&()) && api_version == $kind::api_version(&()) {
                     if let Ok(object) = object.try_parse() {
-                        self.$field.absorb(object);
+                        // The pass that wrote it looks again at once.
+                        drop(self.$field.absorb(object));
                     }
                     return;
                 })+

@@ -170,7 +170,7 @@ async fn a_silent_restate_holds_it_and_a_cluster_that_is_gone_does_not() -> Resu
 
 /// users.md 1b (op#197, pause): frozen and saying so; a deletion still works.
 #[tokio::test]
-async fn a_paused_object_is_left_alone_and_can_be_deleted() -> Result {
+async fn a_paused_object_stays_as_it_is_and_can_be_deleted() -> Result {
     let lab = Lab::of_this_run()?;
     let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "paused").await?);
     let service = Service::new(&lab, &namespace, &restate);

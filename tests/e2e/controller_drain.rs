@@ -232,7 +232,7 @@ async fn labels_the_stable_service_and_the_scale_follow_the_newest_version() -> 
 /// users.md 2a 1.7.0 (op#25), 1.7.5 (op#41), 2b (op#138, op#185/190): what is deleted returns; another object of the
 /// same name in another namespace is another object; and while a version drains, hardly anything is written.
 #[tokio::test]
-async fn objects_return_namesakes_are_left_alone_and_a_drain_is_quiet() -> Result {
+async fn objects_return_namesakes_stay_as_they_are_and_a_drain_is_quiet() -> Result {
     let lab = Lab::of_this_run()?;
     let (restate, _namespace, service) = service(&lab, "quiet").await?;
     let first = service.roll_out(Image::GreeterV1).await?;

@@ -92,14 +92,18 @@ fn spec_of<'v>(valid: Result<&'v Valid, &Error>) -> Option<&'v Spec> {
 fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: &Admin, spec: Option<&Spec>) -> Decision {
     let doomed = doomed(survey);
     let waited = survey.now.duration_since(started(survey));
+    let demand = Demand { admin: Some(admin.clone()), registry: true, usage: true };
     if survey.seen.namespace_terminating {
-        return if waited <= PATIENCE {
+        // The namespace's own controller may have taken the replica sets, and with them what was recorded: what is
+        // registered is then found in a fresh answer only.
+        return if waited > PATIENCE {
+            release(survey, "its namespace goes and Restate did not answer: what is registered there stays")
+        } else if is_asked(survey) {
             abandon(survey, admin, &doomed, "the namespace is being deleted")
         } else {
-            release(survey, "its namespace goes and Restate did not answer: what is registered there stays")
+            hold(survey, terms, Reason::RestateUnreachable, "Restate is asked what is registered", demand)
         };
     }
-    let demand = Demand { admin: Some(admin.clone()), registry: true, usage: true };
     if terms.policy == DeletePolicy::Force {
         // A registration that a crash has hidden from us is found in a fresh answer only.
         return if is_asked(survey) || is_silent(survey) {

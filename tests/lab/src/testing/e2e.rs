@@ -146,6 +146,24 @@ mod tests {
         assert_eq!(selected(Some("alone_release"), true), ["--test-threads 1 alone_release"]);
     }
 
+    /// The test program selects by any part of a name: one that has the word by chance would run after everything
+    /// that others stand on was taken away.
+    #[test]
+    fn only_modules_say_that_their_tests_run_alone() {
+        let tests = crate::images::workspace().join("tests/e2e");
+        let names = walkable(&tests).into_iter().flat_map(|file| {
+            let text = std::fs::read_to_string(file).unwrap();
+            let names = text.lines().filter_map(|line| line.split_once("fn ")?.1.split_once('('));
+            names.map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+        });
+        assert_eq!(names.filter(|name| name.contains(ALONE)).collect::<Vec<_>>(), [""; 0]);
+    }
+
+    fn walkable(folder: &std::path::Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { walkable(&path) } else { vec![path] }).collect()
+    }
+
     #[test]
     fn nothing_is_taken_away_from_a_cluster_that_is_not_ours() {
         assert_eq!(selected(None, false), ["--skip alone_"]);

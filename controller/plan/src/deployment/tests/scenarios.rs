@@ -673,6 +673,23 @@ fn a_deletion_without_restate_is_held_and_a_namespace_goes_anyway() {
     assert!(world.gone);
 }
 
+/// The namespace's own controller takes the replica sets in its own order, and with them what was recorded.
+#[test]
+fn a_namespace_goes_with_what_was_registered_whatever_it_takes_first() {
+    let mut world = rolled(0);
+    assert!(!world.registry.deployments.is_empty());
+    world.snapshot = None;
+    world.sets.clear();
+    world.namespace_terminating = true;
+    world.delete();
+    roll(&mut world);
+    assert!(!world.gone, "it is asked first");
+    world.tick(2);
+    roll(&mut world);
+    assert!(world.gone);
+    assert!(world.registry.deployments.is_empty(), "left behind in Restate");
+}
+
 #[test]
 fn a_silent_restate_holds_until_its_owner_gives_up() {
     let mut world = World::new();
