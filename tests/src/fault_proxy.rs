@@ -12,6 +12,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+pub use self::relay::Order;
 use self::relay::Relay;
 use crate::{Lab, Restate, Result};
 
@@ -71,7 +72,17 @@ impl FaultProxy {
 
     /// How long each order took that went through: registrations and removals.
     pub fn orders(&self) -> Vec<Duration> {
+        self.relay.orders().iter().map(|order| order.took).collect()
+    }
+
+    /// What reached Restate that changes something, in order.
+    pub fn record(&self) -> Vec<Order> {
         self.relay.orders()
+    }
+
+    /// How many registrations reached Restate.
+    pub fn registrations(&self) -> usize {
+        self.relay.orders().iter().filter(|order| order.what == "POST /deployments").count()
     }
 
     /// From now on, this happens.
@@ -173,6 +184,21 @@ mod tests {
         assert!(ask(&proxy).await.map_or(true, |answer| answer.is_empty()));
         proxy.set(Fault::None);
         assert!(ask(&proxy).await.unwrap().ends_with("\r\n\r\n1"), "a new one");
+    }
+
+    #[tokio::test]
+    async fn orders_are_recorded_as_they_went_through() {
+        let proxy = FaultProxy::between("127.0.0.1", server().await).await.unwrap();
+        for line in ["GET /services", "POST /deployments", "DELETE /deployments/dp_1"] {
+            let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+            let request = format!("{line} HTTP/1.1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let _ = stream.read_to_string(&mut String::new()).await;
+        }
+        let record = proxy.record();
+        let told: Vec<_> = record.iter().map(|order| (order.what.as_str(), order.status)).collect();
+        assert_eq!(told, [("POST /deployments", 200), ("DELETE /deployments/dp_1", 200)]);
+        assert_eq!((proxy.registrations(), proxy.orders().len()), (1, 2));
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ pub struct Kubectl {
     program: OsString,
     kubeconfig: PathBuf,
     user: Option<String>,
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 /// What a command gave.
@@ -34,13 +35,21 @@ pub struct Answer {
 impl Kubectl {
     /// The administrator's.
     pub fn new(program: OsString, kubeconfig: PathBuf) -> Self {
-        Self { program, kubeconfig, user: None }
+        Self { program, kubeconfig, user: None, variables: Vec::new() }
     }
 
     /// With the rights of another user.
     #[must_use]
     pub fn as_user(&self, user: &str) -> Self {
         Self { user: Some(user.to_owned()), ..self.clone() }
+    }
+
+    /// With a variable of its environment: what is not released yet is switched on so.
+    #[must_use]
+    pub fn with(&self, name: &'static str, value: &'static str) -> Self {
+        let mut changed = self.clone();
+        changed.variables.push((name, value));
+        changed
     }
 
     /// Runs it; a failure is an error with kubectl's words.
@@ -73,6 +82,7 @@ impl Kubectl {
     ) -> Result<Answer> {
         let mut command = Command::new(&self.program);
         command.env("KUBECONFIG", &self.kubeconfig).args(arguments).kill_on_drop(true);
+        command.envs(self.variables.iter().copied());
         command.args(self.user.iter().map(|user| format!("--as={user}")));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start kubectl")?;

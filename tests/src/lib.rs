@@ -5,8 +5,10 @@
 //! is right: that stands in the tests, `e2e/<layer>_<subject>.rs`. Whatever a test makes has a name of its own, so
 //! that tests run side by side.
 
+pub mod audit;
 pub mod beside;
 pub mod calls;
+pub mod explain;
 pub mod fault_proxy;
 pub mod kubectl;
 pub mod lab;
@@ -20,9 +22,10 @@ pub mod wait;
 /// A test ends with an error that says what was being done.
 pub type Result<T = (), E = anyhow::Error> = std::result::Result<T, E>;
 
+pub use audit::Audit;
 pub use beside::Beside;
 pub use calls::Calls;
-pub use fault_proxy::{Fault, FaultProxy};
+pub use fault_proxy::{Fault, FaultProxy, Order};
 pub use kubectl::Kubectl;
 pub use lab::Lab;
 pub use manifest::Manifest;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, ensure};
 use serde_json::{Value, json};
 
-use crate::{Lab, Namespace, Restate, Result, eventually, lab::Image};
+use crate::{Lab, Namespace, Restate, Result, explain, lab::Image, wait};
 
 /// Pods that start, a registration, and the pauses between tries on a slow machine.
 const ROLLED_OUT: Duration = Duration::from_mins(2);
@@ -121,7 +121,48 @@ impl Service {
             let text = self.described().await?;
             Ok(if words.iter().all(|word| text.contains(word)) { Ok(()) } else { Err(text) })
         };
-        eventually(&format!("`kubectl describe` to say {words:?}"), ROLLED_OUT, look).await
+        self.eventually(&format!("`kubectl describe` to say {words:?}"), ROLLED_OUT, look).await
+    }
+
+    /// Waits for a warning about it with this reason and these words, and gives all that have the reason.
+    pub async fn warned(&self, reason: &str, words: &str) -> Result<Vec<Value>> {
+        let look = || async {
+            let list = self.lab.kubectl()?.json(self.within(["get", "events", "-o", "json"])).await?;
+            let about = |event: &&Value| {
+                event["involvedObject"]["name"] == self.name()
+                    && event["type"] == "Warning"
+                    && event["reason"] == reason
+            };
+            let found: Vec<_> =
+                list["items"].as_array().into_iter().flatten().filter(about).cloned().collect();
+            let has = |event: &Value| event["message"].as_str().is_some_and(|text| text.contains(words));
+            let told = found.iter().any(has);
+            Ok(if told { Ok(found) } else { Err(format!("{found:?}")) })
+        };
+        self.eventually(&format!("a warning {reason} about {}", self.name()), ROLLED_OUT, look).await
+    }
+
+    /// The same, and that it was said once: also after a while there is one event, which is no series.
+    pub async fn warned_once(&self, reason: &str, words: &str) -> Result {
+        self.warned(reason, words).await?;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let found = self.warned(reason, words).await?;
+        ensure!(found.len() == 1 && found[0]["series"].is_null(), "said again: {found:?}");
+        Ok(())
+    }
+
+    /// Waits as [`wait::eventually`] does; what came to nothing explains itself.
+    pub async fn eventually<T, F>(&self, what: &str, limit: Duration, look: impl FnMut() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<Result<T, String>>>,
+    {
+        match wait::eventually(what, limit, look).await {
+            Ok(found) => Ok(found),
+            Err(error) => {
+                let around = explain::deployment(&self.lab, &self.namespace, self.name()).await;
+                Err(anyhow!("{error:#}\n{around}"))
+            }
+        }
     }
 
     /// Asks for its deletion and does not wait.
@@ -136,7 +177,7 @@ impl Service {
             let left = self.kubectl(["get", kinds, "-o", "name"]).await?;
             Ok(if left.trim().is_empty() { Ok(()) } else { Err(left) })
         };
-        eventually(&format!("{} to go", self.name()), limit, look).await
+        self.eventually(&format!("{} to go", self.name()), limit, look).await
     }
 
     /// The replica set of a version, or whatever else has its name.
@@ -167,7 +208,7 @@ impl Service {
             let found = versions.iter().find(|version| version.image() == name && wanted(version));
             Ok(found.cloned().ok_or_else(|| summary(&versions)))
         };
-        eventually(&format!("the version {name} of {}", self.name()), ROLLED_OUT, look).await
+        self.eventually(&format!("the version {name} of {}", self.name()), ROLLED_OUT, look).await
     }
 
     /// The first version that is not this one, once there is one that is as it should be.
@@ -177,7 +218,7 @@ impl Service {
             let found = versions.iter().find(|version| version.name() != than.name() && wanted(version));
             Ok(found.cloned().ok_or_else(|| summary(&versions)))
         };
-        eventually(&format!("another version of {}", self.name()), ROLLED_OUT, look).await
+        self.eventually(&format!("another version of {}", self.name()), ROLLED_OUT, look).await
     }
 
     /// Waits until the version of an image is retired or gone.
@@ -188,7 +229,7 @@ impl Service {
             let left = versions.iter().any(|version| version.image() == name && version.state() != "Retired");
             Ok(if left { Err(summary(&versions)) } else { Ok(()) })
         };
-        eventually(&format!("the version {name} of {} to retire", self.name()), limit, look).await
+        self.eventually(&format!("the version {name} of {} to retire", self.name()), limit, look).await
     }
 
     /// All versions, as the aggregated API has them.
@@ -221,7 +262,7 @@ impl Service {
             let found = found.map(|condition| (text(condition, "reason"), text(condition, "message")));
             Ok(found.ok_or_else(|| format!("{conditions:?}")))
         };
-        eventually(&format!("{kind}={status} on {}", self.name()), ROLLED_OUT, look).await
+        self.eventually(&format!("{kind}={status} on {}", self.name()), ROLLED_OUT, look).await
     }
 
     fn labels(&self) -> Value {

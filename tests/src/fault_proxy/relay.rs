@@ -21,7 +21,18 @@ use tokio::net::TcpStream;
 pub(super) struct Relay {
     target: String,
     said: Mutex<HashMap<String, Answer>>,
-    orders: Mutex<Vec<Duration>>,
+    orders: Mutex<Vec<Order>>,
+}
+
+/// Something that changes Restate, as it went through.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// `POST /deployments`.
+    pub what: String,
+    /// How it was answered.
+    pub status: u16,
+    /// How long that took.
+    pub took: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -37,8 +48,8 @@ impl Relay {
         Self { target, said: Mutex::default(), orders: Mutex::default() }
     }
 
-    /// How long each order took that went through.
-    pub(super) fn orders(&self) -> Vec<Duration> {
+    /// What went through that changes something, in order.
+    pub(super) fn orders(&self) -> Vec<Order> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -56,13 +67,15 @@ impl Relay {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let question = question(&head, &body);
+        let what = format!("{} {}", head.method, head.uri.path());
         if stale && let Some(answer) = question.as_ref().and_then(|question| self.remembered(question)) {
             return Ok(answer.into());
         }
         let began = Instant::now();
         let answer = self.forward(head, body).await?;
         if question.is_none() {
-            self.orders.lock().unwrap_or_else(PoisonError::into_inner).push(began.elapsed());
+            let order = Order { what, status: answer.status.as_u16(), took: began.elapsed() };
+            self.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
         }
         if let Some(question) = question.filter(|_| !stale && answer.status.is_success()) {
             self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(question, answer.clone());
