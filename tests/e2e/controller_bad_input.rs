@@ -1,4 +1,4 @@
-//! What cannot work says why, in a condition, and harms nothing that worked before.
+//! What cannot work says why, in a condition and once as an event, and harms nothing that worked before.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ async fn a_cluster_that_does_not_exist_is_named() -> Result {
     service.apply(Image::GreeterV1).await?;
     let (reason, message) = service.condition("Ready", "False").await?;
     ensure!(reason == "TargetNotFound" && message.contains("there-is-none"), "{reason}: {message}");
-    Ok(())
+    service.warned_once("TargetNotFound", "there-is-none").await
 }
 
 #[tokio::test]
@@ -27,7 +27,20 @@ async fn a_selector_that_misses_the_template_is_named() -> Result {
     lab.kubectl()?.apply(&object).await?;
     let (reason, message) = service.condition("Ready", "False").await?;
     ensure!(reason == "SelectorMismatch" && message.contains("another"), "{reason}: {message}");
-    Ok(())
+    service.warned_once("SelectorMismatch", "another").await
+}
+
+/// What the schema lets through and nobody can run: the field is named, in a condition and as an event.
+#[tokio::test]
+async fn a_template_without_containers_is_named() -> Result {
+    let lab = Lab::of_this_run()?;
+    let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "no-containers").await?);
+    let service = Service::new(&lab, &namespace, &restate);
+    service
+        .apply_with(Image::GreeterV1, |object| object["spec"]["template"]["spec"]["containers"] = json!([]))
+        .await?;
+    service.condition_with("Ready", "False", "spec.template.spec.containers").await?;
+    service.warned_once("InvalidTemplate", "spec.template.spec.containers").await
 }
 
 /// The old version goes on serving while the new one cannot start.
@@ -38,12 +51,14 @@ async fn pods_that_never_get_ready_leave_the_old_version_alone() -> Result {
     let service = Service::new(&lab, &namespace, &restate);
     let first = service.roll_out(Image::GreeterV1).await?;
     let mut object = service.object(&lab.image(Image::GreeterV2)?);
-    object["spec"]["template"]["spec"]["containers"][0]["env"] =
-        json!([{"name": "PORT", "value": "no port"}]);
+    let container = &mut object["spec"]["template"]["spec"]["containers"][0];
+    container["env"] = json!([{"name": "PORT", "value": "no port"}]);
+    // A program that ends at once may be called ready for the moment that it runs.
+    container["readinessProbe"] = json!({"tcpSocket": {"port": 9080}, "periodSeconds": 1});
     lab.kubectl()?.apply(&object).await?;
     let (reason, _) = service.condition("Ready", "False").await?;
     ensure!(reason == "PodsNotReady", "{reason}");
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    service.warned_once("PodsNotReady", "0 of 1 pods").await?;
     let still = service.version(Image::GreeterV1, |version| version.state() == "Current").await?;
     ensure!(still.deployment_id() == first.deployment_id());
     ensure!(restate.call(&format!("{}/greet", service.name()), &json!("Ada")).await? == "v1: hello Ada");

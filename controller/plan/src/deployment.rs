@@ -13,6 +13,7 @@ mod drain;
 mod hash;
 mod history;
 mod metadata;
+mod notice;
 mod plan;
 mod rejection;
 mod replica_set;

@@ -75,12 +75,17 @@ async fn a_spec_that_cannot_be_acted_on_is_told_and_gets_nothing_else() {
     let (kubernetes, context) = world(greeter("other"));
     let first = pass(&kubernetes, &context).await.unwrap();
     assert!(!first.acted);
-    let asked = kubernetes.asked();
+    let (events, asked): (Vec<_>, Vec<_>) =
+        kubernetes.requests(|_| true).into_iter().partition(|request| request.contains("/events"));
     assert_eq!(heads(&asked), [format!("PATCH {PATH}/status")], "no finalizer, no object");
     let stalled: RestateDeployment = serde_json::from_value(kubernetes.object(PATH)).unwrap();
     assert!(stalled.status.unwrap().conditions.holds(ConditionType::Stalled));
-    pass(&kubernetes, &context).await.unwrap();
-    assert_eq!(kubernetes.asked(), [""; 0]);
+    assert!(events.len() == 1 && events[0].contains("Warning"), "{events:?}");
+    assert!(events[0].contains("SelectorMismatch"), "{events:?}");
+    for _ in 0..3 {
+        pass(&kubernetes, &context).await.unwrap();
+        assert_eq!(kubernetes.requests(|_| true), [""; 0], "not even an event");
+    }
 }
 
 #[tokio::test]

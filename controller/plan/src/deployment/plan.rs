@@ -12,14 +12,14 @@ use super::draft::Draft;
 use super::seen::{ClusterSeen, Decision, Demand, Finalizer, Seen};
 use super::survey::Survey;
 use super::validate::{Spec, Valid, validate};
-use super::{check, delete, demand, history, retire, rollout, status, target, upkeep};
+use super::{check, delete, demand, history, notice, retire, rollout, status, target, upkeep};
 use crate::Admin;
 
 /// Decides what is to be done and said about one RestateDeployment.
 pub fn decide(seen: &Seen, now: Timestamp) -> Decision {
     let survey = Survey::of(seen, now);
     let valid = validate(&seen.object, &seen.dns_suffix);
-    let decision = if seen.object.metadata.deletion_timestamp.is_some() {
+    let mut decision = if seen.object.metadata.deletion_timestamp.is_some() {
         delete::decide(&survey, valid.as_ref())
     } else if is_paused(&seen.object) {
         at_rest(status::paused(&survey))
@@ -31,6 +31,7 @@ pub fn decide(seen: &Seen, now: Timestamp) -> Decision {
             Ok(Valid::Spec(spec)) => act(&survey, &spec),
         }
     };
+    notice::tell(&survey, &mut decision);
     debug_assert_eq!(check::violations(&survey, &decision), Vec::<String>::new());
     decision
 }

@@ -8,6 +8,7 @@ use restate_crd::annotation::{DEREGISTERING, REMOVE_VERSION_AT};
 use restate_crd::condition::Reason;
 
 use super::draft::Draft;
+use super::notice;
 use super::replica_set;
 use super::survey::{Routing, Survey, Target};
 use super::target::endpoint;
@@ -41,7 +42,9 @@ pub(super) fn prepare(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targe
     if version.desired != replicas {
         draft.scale(version, replicas);
     }
-    if version.available < replicas.max(1) {
+    if version.available == 0 && version.desired > 0 {
+        draft.wait_until(Reason::PodsNotReady, notice::overdue_at(survey, version));
+    } else if version.available < replicas.max(1) {
         draft.wait(Reason::PodsNotReady);
     }
 }

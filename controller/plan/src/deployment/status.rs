@@ -11,6 +11,7 @@ use restate_crd::deployment::{DeletionStatus, KeptBecause, VersionState, Version
 use restate_crd::{Conditions, RestateDeploymentStatus};
 use restate_model::{DeploymentId, FailureKind};
 
+use super::notice;
 use super::selector;
 use super::state::{View, views_of};
 use super::survey::{Routing, Survey, Target};
@@ -70,7 +71,7 @@ fn whole(time: &Time) -> Time {
 
 fn conditions(survey: &Survey<'_>, spec: &Spec, target: &Target<'_>, views: &[View]) -> Conditions {
     let registered = registered(survey, spec, target);
-    let available = available(spec, target.version);
+    let available = available(survey, spec, target.version);
     let stalled = stalled(survey, target, &registered);
     let complete = target.version.is_some_and(|version| version.available >= spec.replicas);
     let ready = ready(&registered, &available, target);
@@ -105,12 +106,16 @@ fn told<const N: usize>(survey: &Survey<'_>, said: [(ConditionType, Said); N]) -
     conditions
 }
 
-fn available(spec: &Spec, version: Option<&Version>) -> Said {
+fn available(survey: &Survey<'_>, spec: &Spec, version: Option<&Version>) -> Said {
     let available = version.map_or(0, |version| version.available);
     let message = format!("{available} of {} pods are available", spec.replicas);
     if available > 0 || spec.replicas == 0 {
         return (ConditionStatus::True, Reason::PodsAvailable, message);
     }
+    // A version that was refused is to have none.
+    let expected = version.filter(|version| version.desired > 0);
+    let overdue = expected.is_some_and(|version| survey.now >= notice::overdue_at(survey, version));
+    let message = if overdue { message + notice::OVERDUE } else { message };
     (ConditionStatus::False, Reason::PodsNotReady, message)
 }
 
