@@ -71,7 +71,7 @@ impl Restates {
 
     /// From now on, `who` wants this, and no longer what it wanted before.
     pub(crate) fn demand(&self, who: &Wanting, wanted: &Demand, outcome: &Outcome) {
-        let Demand { admin, registry, usage } = wanted;
+        let Demand { admin, registry, usage, next } = wanted;
         let question = match (usage, registry) {
             (true, _) => Some(restate_client::Demand::Usage),
             (false, true) => Some(restate_client::Demand::Registry),
@@ -81,7 +81,7 @@ impl Restates {
         let Some(subscription) = self.follow(admin) else { return self.forget(who) };
         // A moment to come is no reason to miss an answer before it.
         let waits = match outcome {
-            Outcome::Waiting { look_again: LookAgain::OnSnapshot | LookAgain::At(_), .. } => true,
+            Outcome::Waiting { look_again: LookAgain::OnSnapshot | LookAgain::At(_), .. } => *next,
             Outcome::Waiting { look_again: LookAgain::OnChange | LookAgain::After(_), .. }
             | Outcome::Settled => false,
         };

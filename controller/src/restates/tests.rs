@@ -25,7 +25,7 @@ fn wanting(name: &str) -> Wanting {
 }
 
 fn registry(restate: &Restate) -> Demand {
-    Demand { admin: Some(restate.admin()), registry: true, usage: false }
+    Demand { admin: Some(restate.admin()), registry: true, usage: false, next: true }
 }
 
 fn waiting(look_again: LookAgain) -> Outcome {
@@ -69,13 +69,38 @@ async fn an_answer_that_says_the_same_wakes_only_those_who_wait_for_one(
     assert_eq!(next(&mut woken, 2_500).await.is_some(), wakes);
 }
 
+/// users.md 2b (op#138): a drain is asked about, and woken by another answer alone.
+#[tokio::test]
+async fn who_waits_for_news_is_not_woken_by_the_same_answer() {
+    let restate = Restate::answering(200, empty()).await;
+    let (restates, mut woken) = restates();
+    let news = Demand { next: false, ..registry(&restate) };
+    restates.demand(&wanting("a"), &news, &waiting(LookAgain::At(Timestamp::MAX)));
+    assert!(next(&mut woken, 2_000).await.is_some(), "the first answer is news");
+    while next(&mut woken, 300).await.is_some() {}
+    assert_eq!(next(&mut woken, 2_500).await, None);
+}
+
+/// What was said grows old while Restate fails: everybody looks at it again.
+#[tokio::test]
+async fn a_failure_wakes_everybody_each_time() {
+    let restate = Restate::answering(500, empty()).await;
+    let (restates, mut woken) = restates();
+    let news = Demand { next: false, ..registry(&restate) };
+    restates.demand(&wanting("a"), &news, &waiting(LookAgain::At(Timestamp::MAX)));
+    for _ in 0..2 {
+        assert!(next(&mut woken, 5_000).await.is_some());
+        while next(&mut woken, 200).await.is_some() {}
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_asked_for_whom_nobody_asks() {
     let restate = Restate::answering(200, empty()).await;
     let (restates, mut woken) = restates();
     restates.demand(&wanting("a"), &registry(&restate), &waiting(LookAgain::OnSnapshot));
     assert!(next(&mut woken, 2_000).await.is_some());
-    let nothing = Demand { registry: false, ..registry(&restate) };
+    let nothing = Demand { registry: false, next: false, ..registry(&restate) };
     restates.demand(&wanting("a"), &nothing, &Outcome::Settled);
     assert!(restates.snapshot(&restate.admin()).is_none(), "what was known would only grow old");
     let before = restate.asked().len();

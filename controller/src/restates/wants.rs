@@ -42,7 +42,8 @@ impl Want {
     }
 }
 
-/// Wakes whoever wants to know what this Restate says: on news everybody, after each answer those that wait for it.
+/// Wakes whoever wants to know what this Restate says: on news and failures everybody (what was said grows old), after
+/// each answer those that wait for it.
 pub(super) fn wake(
     key: EndpointKey,
     subscription: &Subscription,
@@ -59,6 +60,7 @@ pub(super) fn wake(
                 told = rounds.changed() => told.map(|()| false),
             };
             let (Ok(news), Some(state)) = (news, state.upgrade()) else { return };
+            let news = news || rounds.borrow().failure.is_some();
             let state = lock(&state);
             let concerned = state.wants.iter().filter(|(_, want)| want.key == key && (news || want.waits));
             concerned.for_each(|(who, _)| wakers.deployments.push(who.clone()));

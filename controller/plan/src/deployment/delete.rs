@@ -92,7 +92,7 @@ fn spec_of<'v>(valid: Result<&'v Valid, &Error>) -> Option<&'v Spec> {
 fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: &Admin, spec: Option<&Spec>) -> Decision {
     let doomed = doomed(survey);
     let waited = survey.now.duration_since(started(survey));
-    let demand = Demand { admin: Some(admin.clone()), registry: true, usage: true };
+    let demand = Demand { admin: Some(admin.clone()), registry: true, usage: true, next: true };
     if survey.seen.namespace_terminating {
         // The namespace's own controller may have taken the replica sets, and with them what was recorded: what is
         // registered is then found in a fresh answer only.

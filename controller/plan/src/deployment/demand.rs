@@ -2,6 +2,9 @@
 //!
 //! Stage in the flow: plan, for the poller. Invariant: at rest nothing is asked. Not for when to ask.
 
+use jiff::Timestamp;
+
+use super::drain::Drain;
 use super::history::surplus;
 use super::seen::Demand;
 use super::survey::{Fate, Routing, Survey, Target};
@@ -13,12 +16,26 @@ pub(super) fn demand(survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) -> D
     let wanted = target.version.filter(|version| !version.deleting);
     let unsettled = wanted.is_some_and(|version| needs_routing(survey, version));
     let others = survey.versions.iter().filter(|version| target.version != Some(*version));
-    let drains =
-        others.filter(|version| matches!(survey.fate(version, spec.drain_delay), Fate::Drains { .. }));
     // Where Restate was seen to route to a version, nothing becomes of it before we register another one.
-    let usage = drains.into_iter().any(|version| !is_routed(survey, version));
+    let drains: Vec<Drain> = others
+        .filter_map(|version| match survey.fate(version, spec.drain_delay) {
+            Fate::Drains { drain, .. } => Some(drain).filter(|_| !is_routed(survey, version)),
+            Fate::Rests | Fate::Abandoned => None,
+        })
+        .collect();
+    let usage = !drains.is_empty();
     let trims = surplus(survey, spec, target).iter().any(|version| version.replicas == 0);
-    Demand { admin: Some(spec.admin.clone()), registry: unsettled || usage || trims, usage }
+    let next = unsettled || trims || drains.iter().any(|drain| needs_next(*drain, survey.now));
+    Demand { admin: Some(spec.admin.clone()), registry: unsettled || usage || trims, usage, next }
+}
+
+/// Whether an answer that says the same as the last one would change anything: where it counts when it was asked.
+fn needs_next(drain: Drain, now: Timestamp) -> bool {
+    match drain {
+        Drain::Keep => false,
+        Drain::Wait { until } => until <= now,
+        Drain::Hold | Drain::Begin { .. } | Drain::Retire { .. } => true,
+    }
 }
 
 fn needs_routing(survey: &Survey<'_>, version: &Version) -> bool {

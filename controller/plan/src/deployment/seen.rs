@@ -69,6 +69,9 @@ pub struct Demand {
     pub registry: bool,
     /// Unfinished work.
     pub usage: bool,
+    /// Whether the next answer counts although it says the same as the last one: by the moment of its question. If
+    /// not, only another answer does, or none.
+    pub next: bool,
 }
 
 /// What becomes of our finalizer.
