@@ -3,6 +3,7 @@
 //! Invariants: only gather, execute and publish reach the outside; a pass over an object that is as it should be
 //! writes nothing and asks nobody; an error backs off per object and is forgotten at the first success.
 
+mod behind;
 mod context;
 mod finalize;
 mod kind;

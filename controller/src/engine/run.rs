@@ -10,7 +10,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::pace::{AFTER_A_RACE, Pace};
-use super::{Context, Error, Kind, observed, reconcile};
+use super::{Context, Error, Kind, behind, observed, reconcile};
 use crate::runtime::metrics::Controller;
 use crate::watches::Queue;
 
@@ -36,6 +36,7 @@ pub(crate) async fn run<K: Kind>(
     }
     let woken = futures::stream::unfold(woken, async |mut woken| Some((woken.recv().await?, woken)));
     let woken = woken.map(Ok::<_, Infallible>).take_until(stop.cancelled_owned());
+    let counting = (context.clone(), store.clone());
     let shared = Arc::new(Shared { context, pace: Pace::default() });
     let config = Config::default().concurrency(CONCURRENCY);
     let passes = controller::applier(
@@ -50,7 +51,10 @@ pub(crate) async fn run<K: Kind>(
         conclude(&shared, result);
         std::future::ready(())
     };
-    passes.for_each(conclude).await;
+    tokio::select! {
+        () = passes.for_each(conclude) => {}
+        () = behind::count(&counting.0, &counting.1) => {}
+    }
 }
 
 async fn pass<K: Kind>(object: Arc<K>, shared: Arc<Shared<K>>) -> Result<Action, Error> {

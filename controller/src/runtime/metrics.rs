@@ -136,6 +136,7 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     watch_failures: Family<KindLabels, Counter>,
     undecodable: Family<KindLabels, Gauge>,
+    behind: Family<ControllerLabels, Gauge>,
     leads: Gauge,
     questions: Family<QuestionLabels, Counter>,
 }
@@ -152,6 +153,7 @@ impl Default for Metrics {
             requests: Family::default(),
             watch_failures: Family::default(),
             undecodable: Family::default(),
+            behind: Family::default(),
             leads: Gauge::default(),
             questions: Family::default(),
             registry: Registry::default(),
@@ -181,6 +183,11 @@ impl Metrics {
             self.watch_failures.clone(),
         );
         to.register("undecodable_objects", "Objects that cannot be read", self.undecodable.clone());
+        to.register(
+            "objects_behind",
+            "Objects whose status has said nothing about their spec for more than a minute",
+            self.behind.clone(),
+        );
         to.register("leader", "Whether this process holds the Lease and acts", self.leads.clone());
         to.register("restate_questions", "Questions that pollers asked of Restate", self.questions.clone());
     }
@@ -232,6 +239,12 @@ impl Metrics {
         self.undecodable.get_or_create(&KindLabels { kind }).set(count);
     }
 
+    /// So many objects of a kind have waited too long for a word about their spec.
+    pub(crate) fn behind(&self, controller: Controller, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.behind.get_or_create(&ControllerLabels { controller: Word(controller) }).set(count);
+    }
+
     /// A poller asked.
     pub(crate) fn asked_restate(&self, question: &'static str, succeeded: bool) {
         let result = if succeeded { "done" } else { "failed" };
@@ -255,6 +268,7 @@ mod tests {
         metrics.failed(Controller::CloudEnvironment, "Apply");
         metrics.executed("Register", false);
         metrics.asked(Verb::Patch, Answer::Conflict);
+        metrics.behind(Controller::Cluster, 2);
         metrics.leads(true);
         let text = metrics.text().unwrap();
         for line in [
@@ -262,6 +276,7 @@ mod tests {
             r#"restate_controller_errors_total{controller="cloud_environment",error="Apply"} 1"#,
             r#"restate_controller_steps_total{step="Register",result="failed"} 1"#,
             r#"restate_controller_api_requests_total{verb="patch",answer="conflict"} 1"#,
+            r#"restate_controller_objects_behind{controller="cluster"} 2"#,
             "restate_controller_leader 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
