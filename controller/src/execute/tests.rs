@@ -305,6 +305,23 @@ async fn a_refusal_that_stays_is_told_from_one_that_may_pass() {
     assert_eq!(restate.asked().len(), 1, "a wake does not shorten the pause");
 }
 
+/// The limit of deployments, which Restate has from 1.8 on: a 400 without a code. Room may be made, so nothing is
+/// recorded, and it is tried again with pauses, in its words.
+#[tokio::test]
+async fn a_limit_that_is_reached_is_no_refusal_for_good() {
+    let answer = json!({"message": "2 deployments are there, the limit is 2", "restate_code": null});
+    let (restate, kubernetes) = (Restate::answering(400, answer).await, Kubernetes::default());
+    let executor = executor(&kubernetes, LONG);
+    let done = run(&executor, &[Step::Register(registration(restate.admin())), annotate()]).await;
+    assert!(done.rejected.is_none() && done.acted == 0);
+    let error = crate::engine::Error::from(done.failed.unwrap());
+    assert!(error.chain().ends_with("the limit is 2") && error.rest().is_some(), "{}", error.chain());
+    assert_eq!(kubernetes.asked(), [""; 0], "nothing is written");
+    let done = run(&executor, &[Step::Register(registration(restate.admin()))]).await;
+    assert!(crate::engine::Error::from(done.failed.unwrap()).was_said());
+    assert_eq!(restate.asked().len(), 1, "no sooner than its pause is over");
+}
+
 #[tokio::test]
 async fn the_same_words_are_said_once() {
     let events: std::sync::Arc<std::sync::Mutex<usize>> = std::sync::Arc::default();

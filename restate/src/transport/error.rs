@@ -90,8 +90,15 @@ impl Refused {
             // As a 400 it means a reserved name; otherwise that metadata could not be stored, which may pass.
             Some("META0005") => self.status == StatusCode::BAD_REQUEST,
             Some(code) => FINAL_CODES.contains(&code),
+            None if self.names_a_limit() => false,
             None => matches!(self.status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY),
         }
+    }
+
+    /// The limit of deployments (`admin.num-deployments-limit`) has no code of its own: only the words tell, and room may
+    /// be made.
+    fn names_a_limit(&self) -> bool {
+        self.message.split(|letter: char| !letter.is_alphanumeric()).any(|word| word == "limit")
     }
 }
 

@@ -94,6 +94,8 @@ async fn the_request_carries_token_headers_and_the_path_below_the_endpoints() {
 #[case(500, r#"{"message":"storage","restate_code":"META0005"}"#, Some("META0005"), false)]
 #[case(500, r#"{"message":"perhaps","restate_code":"META0014"}"#, Some("META0014"), false)]
 #[case(409, r#"{"message":"no code","restate_code":null}"#, None, false)]
+#[case(400, r#"{"message":"no such field","restate_code":null}"#, None, true)]
+#[case(400, r#"{"message":"2 deployments are there, the limit is 2","restate_code":null}"#, None, false)]
 #[case(400, "not JSON", None, true)]
 #[case(422, "", None, true)]
 #[case(503, "<html>upstream</html>", None, false)]
