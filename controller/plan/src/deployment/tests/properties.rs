@@ -46,6 +46,15 @@ enum Event {
     StampedByTheirs {
         index: usize,
     },
+    Pause(bool),
+    /// The RestateCluster is gone, or back.
+    ClusterGone(bool),
+    StableService(Option<&'static str>),
+    /// A pass on an older spec with the newest status.
+    OldObject,
+    /// The answers before the newest ones come again.
+    OldAnswers,
+    NamespaceTerminates,
 }
 
 fn service() -> impl Strategy<Value = &'static str> {
@@ -75,6 +84,11 @@ fn fair_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Restart),
         1 => (0..3_usize, 0..2_i32).prop_map(|(index, replicas)| Event::HandScale { index, replicas }),
         1 => (0..3_usize).prop_map(|index| Event::StampedByTheirs { index }),
+        1 => any::<bool>().prop_map(Event::Pause),
+        1 => any::<bool>().prop_map(Event::ClusterGone),
+        1 => prop_oneof![Just(None), Just(Some("front")), Just(Some("back"))].prop_map(Event::StableService),
+        2 => Just(Event::OldObject),
+        2 => Just(Event::OldAnswers),
     ]
 }
 
@@ -87,6 +101,7 @@ fn unfair_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::LoseMetadata),
         1 => service().prop_map(Event::Foreign),
         1 => (0..3_usize).prop_map(|index| Event::HandDelete { index }),
+        1 => Just(Event::NamespaceTerminates),
     ]
 }
 
@@ -149,6 +164,17 @@ fn happen(world: &mut World, event: &Event) {
                 .get_or_insert_default()
                 .insert("restate.dev/remove-version-at".to_owned(), text);
         }),
+        Event::Pause(on) => world.pause(*on),
+        Event::ClusterGone(gone) => {
+            world.cluster = if *gone { ClusterSeen::Absent } else { ClusterSeen::Present };
+        }
+        Event::StableService(name) => world.edit(|object| {
+            let service = name.map(|name| restate_crd::deployment::StableService { name: name.to_owned() });
+            object.spec.stable_service = service;
+        }),
+        Event::OldObject => world.pass_on_an_old_object(),
+        Event::OldAnswers => world.hear_old_answers(),
+        Event::NamespaceTerminates => world.namespace_terminating = true,
     }
     world.tick(1);
 }
@@ -209,7 +235,7 @@ fn comes_to_rest(story: &[Event]) -> Result<(), TestCaseError> {
     }
     let rest = world.decide();
     prop_assert!(
-        rest.demand == Demand { registry: false, usage: false, ..rest.demand.clone() },
+        rest.demand == Demand { registry: false, usage: false, next: false, ..rest.demand.clone() },
         "asks at rest: {:?}",
         rest.demand
     );
@@ -295,8 +321,13 @@ proptest! {
         prop_assert_eq!(&world.harm, &Vec::<String>::new());
         let settled = world.settle();
         prop_assert!(world.gone, "{:?}", settled);
-        // By force an owner may give up a Restate that is down.
-        let given_up = force && story.iter().chain(&after).any(|event| matches!(event, Event::RestateUp(false)));
+        // By force an owner may give up a Restate that is down; with its RestateCluster it is gone anyhow.
+        let mut events = story.iter().chain(&after);
+        let given_up = events.any(|event| match event {
+            Event::RestateUp(up) => force && !up,
+            Event::ClusterGone(gone) => *gone,
+            _ => false,
+        });
         prop_assert!(given_up || world.registry.deployments.is_empty(), "left behind: {:?}", world.registry.deployments);
     }
 }

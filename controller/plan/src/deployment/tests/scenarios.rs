@@ -65,7 +65,7 @@ fn a_first_version_is_made_registered_verified_and_then_ready() {
     assert_eq!(world.decide().plan.outcome, Outcome::Settled);
     assert_eq!(
         world.decide().demand,
-        Demand { admin: admin(&world.object, "cluster.local"), registry: false, usage: false }
+        Demand { admin: admin(&world.object, "cluster.local"), registry: false, usage: false, next: false }
     );
 }
 
@@ -123,10 +123,12 @@ fn a_superseded_version_goes_in_order_after_its_work_and_its_delay() {
     let Outcome::Waiting { look_again: LookAgain::At(until), .. } = world.decide().plan.outcome else {
         panic!()
     };
+    assert!(!world.decide().demand.next, "while its delay runs, answers that say the same wake nobody");
 
     world.now = until;
     let early = world.decide();
     assert!(early.plan.steps.is_empty(), "the answers are older than the stamp: {early:?}");
+    assert!(early.demand.next, "the next answer is newer than the stamp");
     world.log.clear();
     roll(&mut world);
     assert_eq!(
@@ -519,6 +521,101 @@ fn each_version_that_drains_has_one_autoscaler_for_as_long_as_it_is_wanted() {
     assert_eq!(world.harm, Vec::<String>::new());
 }
 
+/// users.md 3 "Autoscaling plan" (restart mid-drain converges): whoever starts in the middle of a drain takes nothing
+/// away, and ends it like any other.
+#[test]
+fn a_restart_in_the_middle_of_a_drain_leaves_its_autoscaler() {
+    let mut world = autoscaled();
+    world.call("a", true);
+    world.deploy(1);
+    roll(&mut world);
+    let (before, name) = (world.autoscalers.clone(), world.set(0).unwrap().metadata.name.clone());
+    world.snapshot = None;
+    world.log.clear();
+    for _ in 0..3 {
+        world.pass(Crash::Never);
+    }
+    roll(&mut world);
+    assert_eq!(world.log, [""; 0], "nothing is written");
+    assert_eq!(world.autoscalers, before);
+    world.finish_all();
+    world.settle().unwrap();
+    assert!(world.autoscalers.is_empty() && desired(&world, 0) == 0);
+    assert_eq!(world.set(0).unwrap().metadata.name, name);
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
+/// users.md 3 "Autoscaling plan" (hash collision): the autoscaler leads to the version's own replica set, not to
+/// whatever has the name that it would have had.
+#[test]
+fn after_a_collision_the_autoscaler_leads_to_the_right_replica_set() {
+    let mut world = World::new();
+    world.edit(|object| object.spec.autoscaling = Some(serde_json::json!({"maxReplicas": 5})));
+    let mut taken = super::world::greeter_set(&world, "u-somebody-else");
+    taken.metadata.owner_references = None;
+    let theirs = taken.metadata.name.clone();
+    world.sets.push(taken);
+    roll(&mut world);
+    world.call("a", true);
+    world.deploy(1);
+    roll(&mut world);
+    let ours = |set: &&k8s_openapi::api::apps::v1::ReplicaSet| {
+        set.metadata.name != theirs
+            && set.metadata.annotations.iter().flatten().any(|(_, it)| it.contains("greeter:0"))
+    };
+    let ours = world.sets.iter().find(ours).unwrap().metadata.name.clone();
+    let [autoscaler] = world.autoscalers.as_slice() else { panic!("{:?}", world.autoscalers) };
+    assert_eq!(Some(autoscaler.spec.clone().unwrap().scale_target_ref.name), ours);
+    assert_ne!(ours, theirs);
+}
+
+/// users.md 3 "Autoscaling plan" (metrics down: no scale to zero): an autoscaler that cannot measure changes no number,
+/// and neither do we.
+#[test]
+fn without_metrics_a_draining_version_keeps_its_pods() {
+    let mut world = autoscaled();
+    world.call("a", true);
+    world.deploy(1);
+    roll(&mut world);
+    let replicas = desired(&world, 0);
+    world.autoscalers[0].status = serde_json::from_value(serde_json::json!({
+        "currentReplicas": 2, "desiredReplicas": 0,
+        "conditions": [{"type": "ScalingActive", "status": "False", "reason": "FailedGetResourceMetric"}],
+    }))
+    .unwrap();
+    let writes = world.writes;
+    for _ in 0..3 {
+        world.tick(600);
+        roll(&mut world);
+    }
+    assert_eq!((desired(&world, 0), world.writes), (replicas, writes));
+    assert_eq!(world.autoscalers[0].spec.clone().unwrap().min_replicas, Some(1));
+}
+
+/// users.md 2b 3.0.0 (promotion war), rolling forward: a new version is registered once, which is its owner's wish and
+/// moves routing; after that nobody fights.
+#[test]
+fn a_new_version_is_registered_once_whoever_else_registers() {
+    let mut world = rolled(0);
+    world.register_at("http://elsewhere:9080/", &["a"], true);
+    world.log.clear();
+    world.deploy(1);
+    roll(&mut world);
+    assert!(ready(&world), "{:?}", world.object.status);
+    let registered =
+        |world: &World| world.log.iter().filter(|it| it.starts_with("register")).cloned().collect::<Vec<_>>();
+    assert_eq!(registered(&world), ["register force=false"]);
+    world.register_at("http://elsewhere:9080/", &["a"], true);
+    world.edit(|object| object.spec.replicas = 3); // something wakes it
+    for _ in 0..3 {
+        world.tick(600);
+        roll(&mut world);
+    }
+    assert_eq!(registered(&world), ["register force=false"], "no war");
+    assert_eq!(reason(&world, ConditionType::Stalled), "ForeignDeployment");
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
 /// users.md 2b 3.0.0: a deletion that waits leaves the autoscalers of its versions, whose work goes on.
 #[test]
 fn a_deletion_that_waits_leaves_autoscalers_alone() {
@@ -545,7 +642,9 @@ fn a_drain_writes_nothing_however_often_restate_is_asked() {
     let writes = world.writes;
     for _ in 0..120 {
         world.poll();
-        assert!(world.pass(Crash::Never).plan.steps.is_empty());
+        let decision = world.pass(Crash::Never);
+        assert!(decision.plan.steps.is_empty());
+        assert!(decision.demand.usage && !decision.demand.next, "asked, and woken by news alone");
     }
     assert_eq!(world.writes, writes);
 }
@@ -721,9 +820,83 @@ fn an_invalid_change_leaves_everything_as_it_is() {
     world.edit(|object| object.spec.template = serde_json::from_value(template(9)).unwrap());
     world.edit(|object| object.spec.selector = None);
     let decision = world.pass(Crash::Never);
-    assert!(decision.plan.steps.is_empty());
+    assert_eq!(told(&decision), ["Warning SelectorMismatch"], "and nothing else");
+    assert_eq!(decision.plan.steps.len(), 1, "{:?}", decision.plan);
     assert_eq!(reason(&world, ConditionType::Stalled), "SelectorMismatch");
     assert_eq!(state(&world, 0), Some(VersionState::Current), "it serves as before");
+}
+
+/// What a plan says to people.
+fn told(decision: &Decision) -> Vec<String> {
+    let note = |step: &Step| match step {
+        Step::Note(note) => Some(format!("{:?} {}", note.kind, note.reason)),
+        _ => None,
+    };
+    decision.plan.steps.iter().filter_map(note).collect()
+}
+
+/// What stops an object is an event when it comes to be, or becomes something else; never while it stays as it is.
+#[test]
+fn what_cannot_work_is_told_once_per_change() {
+    let mut world = World::new();
+    world.cluster = ClusterSeen::Absent;
+    assert_eq!(told(&world.pass(Crash::Never)), ["Warning TargetNotFound"]);
+    for _ in 0..3 {
+        world.tick(1_000);
+        assert_eq!(world.pass(Crash::Never).plan.steps, [], "said already");
+    }
+    world.edit(|object| object.spec.replicas = 3);
+    assert_eq!(told(&world.pass(Crash::Never)), [""; 0], "another generation, the same words");
+    world.edit(|object| {
+        object.spec.restate.register = restate_crd::deployment::Register::Cluster("other".to_owned())
+    });
+    assert_eq!(told(&world.pass(Crash::Never)), ["Warning TargetNotFound"], "another cluster");
+    world.edit(|object| object.spec.selector = None);
+    assert_eq!(told(&world.pass(Crash::Never)), ["Warning SelectorMismatch"]);
+    world.edit(|object| {
+        object.spec.template =
+            serde_json::from_value(serde_json::json!({"spec": {"containers": []}})).unwrap();
+    });
+    let words = world.pass(Crash::Never);
+    assert!(told(&words).len() <= 1, "{words:?}");
+    world.cluster = ClusterSeen::Present;
+    world.object.spec = super::world::greeter(0).spec;
+    roll(&mut world);
+    assert!(ready(&world));
+    world.cluster = ClusterSeen::Absent;
+    assert_eq!(told(&world.pass(Crash::Never)), ["Warning TargetNotFound"], "it was well in between");
+}
+
+/// Pods take their time; those that stay away are told once, a minute later.
+#[test]
+fn pods_that_stay_away_are_told_after_a_minute() {
+    let mut world = rolled(0);
+    world.broken.insert(1);
+    world.deploy(1);
+    let mut said = Vec::new();
+    let mut until = None;
+    for _ in 0..5 {
+        world.run_pods();
+        let decision = world.pass(Crash::Never);
+        said.extend(told(&decision));
+        if let Outcome::Waiting { look_again: LookAgain::At(at), .. } = decision.plan.outcome {
+            until = Some(at);
+        }
+    }
+    assert!(!said.iter().any(|text| text.contains("PodsNotReady")), "{said:?}");
+    assert_eq!(reason(&world, ConditionType::Available), "PodsNotReady");
+    world.now = until.expect("it looks again by itself");
+    assert_eq!(told(&world.pass(Crash::Never)), ["Warning PodsNotReady"]);
+    for _ in 0..3 {
+        world.tick(1_000);
+        world.run_pods();
+        let decision = world.pass(Crash::Never);
+        assert_eq!((told(&decision), decision.plan.steps.len()), (Vec::new(), 0), "said already");
+        assert!(!matches!(decision.plan.outcome, Outcome::Waiting { look_again: LookAgain::At(_), .. }));
+    }
+    world.deploy(0);
+    roll(&mut world);
+    assert!(ready(&world), "and the old version serves");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use restate_crd::RestateDeployment;
-use restate_crd::annotation::{DEPLOYMENT_ID, REGISTERED_AT};
+use restate_crd::annotation::{DEPLOYMENT_ID, DISABLED, RECONCILE, REGISTERED_AT};
 use restate_crd::label::LATEST;
 use restate_model::{
     Counts, DeploymentId, Failure, FailureKind, Load, Reading, Registered, Registry, ServiceKind,
@@ -48,6 +48,10 @@ pub(super) struct World {
     pub(super) cluster: ClusterSeen,
     pub(super) namespace_terminating: bool,
     pub(super) snapshot: Option<Arc<Snapshot>>,
+    /// The object as it was before its owner's last change: what a store that lags behind still has.
+    earlier: Option<RestateDeployment>,
+    /// The answers before the newest ones.
+    earlier_snapshot: Option<Arc<Snapshot>>,
     pub(super) now: Timestamp,
     /// The truth about Restate.
     pub(super) registry: Registry,
@@ -110,6 +114,8 @@ impl World {
             cluster: ClusterSeen::Present,
             namespace_terminating: false,
             snapshot: None,
+            earlier: None,
+            earlier_snapshot: None,
             now: at(0),
             registry: Registry::default(),
             pinned: BTreeMap::new(),
@@ -150,9 +156,10 @@ impl World {
 
     /// A change of the spec by its owner.
     pub(super) fn edit(&mut self, change: impl FnOnce(&mut RestateDeployment)) {
-        let before = self.object.spec.clone();
+        let before = self.object.clone();
         change(&mut self.object);
-        if self.object.spec != before {
+        if self.object.spec != before.spec {
+            self.earlier = Some(before);
             self.object.metadata.generation =
                 self.object.metadata.generation.map(|generation| generation + 1);
         }
@@ -164,7 +171,35 @@ impl World {
 
     pub(super) fn delete(&mut self) {
         let second = Timestamp::from_second(self.now.as_second()).unwrap();
+        self.earlier = Some(self.object.clone());
         self.object.metadata.deletion_timestamp.get_or_insert(Time(second));
+    }
+
+    /// `kubectl annotate … restate.dev/reconcile=disabled`, or its end.
+    pub(super) fn pause(&mut self, on: bool) {
+        let annotations = self.object.metadata.annotations.get_or_insert_default();
+        if on {
+            annotations.insert(RECONCILE.to_owned(), DISABLED.to_owned());
+        } else {
+            annotations.remove(RECONCILE);
+        }
+    }
+
+    /// A pass by somebody who has the newest status, written by itself, and an older spec.
+    pub(super) fn pass_on_an_old_object(&mut self) {
+        let Some(mut old) = self.earlier.clone() else { return drop(self.pass(Crash::Never)) };
+        old.status.clone_from(&self.object.status);
+        let current = std::mem::replace(&mut self.object, old);
+        self.pass(Crash::Never);
+        let old = std::mem::replace(&mut self.object, current);
+        self.object.status = old.status;
+    }
+
+    /// The answers before the newest ones come again.
+    pub(super) fn hear_old_answers(&mut self) {
+        if self.earlier_snapshot.is_some() {
+            self.snapshot.clone_from(&self.earlier_snapshot);
+        }
     }
 
     /// The replica set controller: pods follow the wish.
@@ -200,6 +235,7 @@ impl World {
             return self.tick(1);
         }
         let usage = self.usage();
+        self.earlier_snapshot.clone_from(&self.snapshot);
         self.snapshot = Some(Arc::new(Snapshot {
             registry: Some(Reading { asked_at: self.now, value: self.registry.clone() }),
             usage: Some(Reading { asked_at: self.now, value: usage }),
@@ -439,6 +475,7 @@ impl World {
                 .retain(|it| it.metadata.owner_references.iter().flatten().all(|owner| owner.uid != uid));
         }
         self.sets.retain(|set| set.metadata.uid.as_deref() != Some(uid));
+        self.services.retain(|it| it.metadata.uid.as_deref() != Some(uid));
         self.autoscalers.retain(|it| it.metadata.uid.as_deref() != Some(uid));
     }
 
@@ -523,6 +560,8 @@ impl World {
     /// be done, or what was still being done.
     pub(super) fn settle(&mut self) -> Result<usize, String> {
         self.restate_up = true;
+        self.cluster = ClusterSeen::Present;
+        self.pause(false);
         self.broken.clear();
         self.finish_all();
         let mut idle = 0;
