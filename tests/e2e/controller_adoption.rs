@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use restate_tests::{Kubectl, Lab, Namespace, Restate, Result, Service, eventually, lab::Image};
+use restate_tests::{FaultProxy, Kubectl, Lab, Namespace, Restate, Result, Service, eventually, lab::Image};
 use serde_json::{Deserializer, Value, json};
 
 const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../controller/plan/testdata/greeter.yaml");
@@ -155,8 +155,9 @@ async fn recorded(kubectl: &Kubectl) -> Result<Vec<Value>> {
     Ok(Deserializer::from_str(&text).into_iter().collect::<Result<_, _>>()?)
 }
 
-/// A RestateCluster of the recorded name, which the controller leaves alone, and Restate behind its address.
-async fn stand_in(lab: &Lab, restate: &Restate) -> Result {
+/// A RestateCluster of the recorded name, which the controller leaves alone, and behind its address a proxy that keeps a
+/// record of what reaches Restate.
+async fn stand_in(lab: &Lab, restate: &Restate) -> Result<FaultProxy> {
     let kubectl = lab.kubectl()?;
     let cluster = Restate::named(lab, CLUSTER).await?;
     let mut object = cluster.object(&json!({}))?;
@@ -166,11 +167,29 @@ async fn stand_in(lab: &Lab, restate: &Restate) -> Result {
         .apply(&json!({"apiVersion": "v1", "kind": "Namespace",
                        "metadata": {"name": CLUSTER, "labels": {"restate-tests": "true"}}}))
         .await?;
-    let there = format!("restate.{}.svc.cluster.local", restate.name());
+    let proxy = FaultProxy::new(lab, restate).await?;
+    let url = proxy.url();
+    let (address, port) =
+        url.trim_start_matches("http://").rsplit_once(':').context("an address with a port")?;
+    let port: u16 = port.parse()?;
     kubectl
         .apply(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "restate", "namespace": CLUSTER},
-                       "spec": {"type": "ExternalName", "externalName": there}}))
-        .await
+                       "spec": {"ports": [{"name": "admin", "port": 9070, "targetPort": port}]}}))
+        .await?;
+    kubectl
+        .apply(&json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": "restate", "namespace": CLUSTER, "labels": {"kubernetes.io/service-name": "restate"}},
+            "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
+            "ports": [{"name": "admin", "port": port, "protocol": "TCP"}],
+        }))
+        .await?;
+    Ok(proxy)
+}
+
+/// What reached Restate through the proxy that changes something.
+fn orders(proxy: &FaultProxy) -> Vec<String> {
+    proxy.record().into_iter().map(|order| order.what).collect()
 }
 
 /// adoption.md, its rules 1 to 4 and its test: same pods, same templates, same registrations, no new version; owners of
@@ -185,7 +204,7 @@ async fn a_recorded_deployment_is_taken_over_as_it_is() -> Result {
     let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "adopted").await?);
     let kubectl = lab.kubectl()?;
     lab.tag(Image::GreeterV1, IMAGE).await?;
-    stand_in(&lab, &restate).await?;
+    let proxy = stand_in(&lab, &restate).await?;
     let documents = recorded(&kubectl).await?;
     let stage = Stage { kubectl: kubectl.clone(), namespace: &namespace, restate: &restate, documents };
 
@@ -232,6 +251,7 @@ async fn a_recorded_deployment_is_taken_over_as_it_is() -> Result {
     eventually("the versions to be seen", SOON, ours).await?;
     ensure!(stage.facts().await? == before, "{before:#?} became {:#?}", stage.facts().await?);
     ensure!(stage.known(&ids).await? == [true; 4], "deregistered without a delay of its own");
+    ensure!(orders(&proxy).is_empty(), "taking over asks nothing of Restate: {:?}", proxy.record());
 
     let only_the_newest = || async {
         let known = stage.known(&ids).await?;
@@ -240,6 +260,11 @@ async fn a_recorded_deployment_is_taken_over_as_it_is() -> Result {
     eventually("what was at zero to be deregistered", SOON, only_the_newest).await?;
     let after = stage.facts().await?;
     ensure!(after == before, "{before:#?} became {after:#?}");
+    let removals: Vec<_> = ids[..3].iter().map(|id| format!("DELETE /deployments/{id}")).collect();
+    let (mut asked, mut expected) = (orders(&proxy), removals);
+    asked.sort();
+    expected.sort();
+    ensure!(asked == expected, "nothing but the three removals, once each: {:?}", proxy.record());
     let events = kubectl.run(within.into_iter().chain(["get", "events", "-o", "json"])).await?;
     ensure!(events.contains("which was found without pods"), "{events}");
     for (kind, set) in

@@ -23,7 +23,7 @@ async fn deletion(service: &Service, what: &str, wanted: impl Fn(&Value) -> bool
         let deletion = service.stored().await?["status"]["deletion"].clone();
         Ok(if wanted(&deletion) { Ok(deletion) } else { Err(deletion.to_string()) })
     };
-    eventually(what, SOON, look).await
+    service.eventually(what, SOON, look).await
 }
 
 /// users.md 1a (op#172, op#176), 2b 3.0.0: never invoked, and gone at once although it is the latest version.
@@ -105,6 +105,36 @@ async fn a_foreground_deletion_waits_for_work_and_then_ends() -> Result {
     let job = restate.invocations(&service.job(), "run").await?;
     ensure!(job == [(version.deployment_id().to_owned(), "completed".to_owned())], "{job:?}");
     Ok(())
+}
+
+/// users.md 3 "Autoscaling plan" (delete leaves no HPA), 2b 3.0.0: the autoscaler of a version that drains stays while
+/// the deletion waits for its work, and goes with the object.
+#[tokio::test]
+async fn a_deletion_leaves_no_autoscaler_behind() -> Result {
+    let lab = Lab::of_this_run()?;
+    let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "scaled-gone").await?);
+    let service = Service::new(&lab, &namespace, &restate);
+    let scaled =
+        |object: &mut Value| object["spec"]["autoscaling"] = json!({"minReplicas": 1, "maxReplicas": 3});
+    service.apply_with(Image::GreeterV1, scaled).await?;
+    service.version(Image::GreeterV1, |version| version.state() == "Current").await?;
+    restate.call(&format!("{}/a/run/send", service.job()), &json!("paint")).await?;
+    service.apply_with(Image::GreeterV2, scaled).await?;
+    service.version(Image::GreeterV2, |version| version.state() == "Current").await?;
+    let autoscalers = ["get", "horizontalpodautoscalers", "-o", "name"];
+    service
+        .eventually("the autoscaler", SOON, || async {
+            let found = service.kubectl(autoscalers).await?;
+            Ok(if found.lines().count() == 1 { Ok(()) } else { Err(found) })
+        })
+        .await?;
+    service.delete().await?;
+    deletion(&service, "the work to be counted", |it| it["totalPendingInvocations"] == 1).await?;
+    let found = service.kubectl(autoscalers).await?;
+    ensure!(found.lines().count() == 1, "taken at the first pass: {found}");
+    restate.call(&format!("{}/a/finish", service.job()), &json!("done")).await?;
+    // Everything of its own: also autoscalers.
+    service.gone(SOON).await
 }
 
 /// users.md 2b 3.0.0 ("namespace delete too"): its pods go whatever anybody does, so work is abandoned, and said to be.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use restate_tests::{Lab, Namespace, Restate, Result, Service, eventually, lab::Image};
+use restate_tests::{Lab, Namespace, Restate, Result, Service, lab::Image};
 use serde_json::{Value, json};
 
 /// The short delay, and a few rounds of looking and asking on a busy machine.
@@ -33,7 +33,7 @@ async fn unfinished_work_of_every_kind_holds_and_completed_work_does_not() -> Re
         let versions = service.stored().await?["status"]["versions"].to_string();
         Ok(if versions.contains("PinnedInvocations") { Ok(()) } else { Err(versions) })
     };
-    eventually("the stored object to say why", SOON, stored).await?;
+    service.eventually("the stored object to say why", SOON, stored).await?;
 
     let stumbling = format!(
         "select id from sys_invocation_status where target_service_name = '{}' and target_handler_name = 'stumble'",
@@ -96,7 +96,7 @@ async fn drained_versions_go_although_the_newest_cannot_start() -> Result {
         let left: Vec<_> = versions.iter().map(restate_tests::Version::name).collect();
         Ok(if left.contains(&first.name()) { Err(format!("{left:?}")) } else { Ok(()) })
     };
-    eventually("the drained version to be gone for good", SOON, look).await?;
+    service.eventually("the drained version to be gone for good", SOON, look).await?;
     let still = service.other(&first, |version| version.name() == second.name()).await?;
     ensure!(still.state() == "Current" && still.desired() == Some(1), "{}", still.json());
     Ok(())
@@ -123,13 +123,13 @@ async fn a_version_that_drains_has_an_autoscaler_of_its_own() -> Result {
         anyhow::Ok(targets.map(str::to_owned).collect::<Vec<_>>())
     };
     let only = |wanted: Vec<String>| {
-        let autoscalers = &autoscalers;
+        let (autoscalers, service) = (&autoscalers, &service);
         async move {
             let look = || async {
                 let found = autoscalers().await?;
                 Ok(if found == wanted { Ok(()) } else { Err(format!("{found:?}")) })
             };
-            eventually(&format!("the autoscalers to be {wanted:?}"), SOON, look).await
+            service.eventually(&format!("the autoscalers to be {wanted:?}"), SOON, look).await
         }
     };
     service.apply_with(Image::GreeterV1, scaled).await?;
@@ -146,7 +146,7 @@ async fn a_version_that_drains_has_an_autoscaler_of_its_own() -> Result {
         let found = autoscalers().await?;
         Ok(if found.iter().any(|name| name == first.name()) { Err(format!("{found:?}")) } else { Ok(()) })
     };
-    eventually("the restored version to have none", SOON, look).await?;
+    service.eventually("the restored version to have none", SOON, look).await?;
     service.apply_with(Image::GreeterV2, scaled).await?;
     service.version(Image::GreeterV2, |version| version.state() == "Current").await?;
     only(vec![first.name().to_owned()]).await?;
@@ -194,7 +194,7 @@ async fn labels_the_stable_service_and_the_scale_follow_the_newest_version() -> 
                 let seen = service.kubectl(["get", "service", name, "-o", path]).await?;
                 Ok(if seen == to { Ok(()) } else { Err(seen) })
             };
-            eventually(&format!("Service {name} to lead to {to}"), SOON, look).await
+            service.eventually(&format!("Service {name} to lead to {to}"), SOON, look).await
         }
     };
     leads("front", hash(&first)).await?;
@@ -214,7 +214,7 @@ async fn labels_the_stable_service_and_the_scale_follow_the_newest_version() -> 
         let both = (label(&old), label(&new));
         Ok(if both == ("false".into(), "true".into()) { Ok(()) } else { Err(format!("{both:?}")) })
     };
-    eventually("the labels to follow", SOON, look).await?;
+    service.eventually("the labels to follow", SOON, look).await?;
     let selector = service.stored().await?["status"]["labelSelector"].to_string();
     ensure!(selector.contains(&hash(&second)), "the scale subresource counts other versions: {selector}");
 
@@ -255,7 +255,7 @@ async fn objects_return_namesakes_stay_as_they_are_and_a_drain_is_quiet() -> Res
         let versions = service.stored().await?["status"]["versions"].to_string();
         Ok(if versions.contains("Draining") { Ok(()) } else { Err(versions) })
     };
-    eventually("the drain to be told", SOON, told).await?;
+    service.eventually("the drain to be told", SOON, told).await?;
     // What was held back for a moment is written by then.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let versions = |object: &Value| object["metadata"]["resourceVersion"].clone();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use restate_tests::{Lab, Namespace, Restate, Result, Service, Version, eventually, lab::Image};
+use restate_tests::{Lab, Namespace, Restate, Result, Service, Version, lab::Image};
 use serde_json::{Value, json};
 
 /// The short delay, and a few rounds of looking and asking.
@@ -29,44 +29,47 @@ async fn both(restate: &Restate, service: &Service, pin_old: bool) -> Result<(Ve
 
 /// Waits until the job runs on this version.
 async fn pinned(restate: &Restate, service: &Service, version: &Version) -> Result {
-    eventually("the job to be bound to its version", Duration::from_secs(30), || async {
-        let found = restate.invocations(&service.job(), "run").await?;
-        let bound = found.iter().any(|(id, _)| id == version.deployment_id());
-        Ok(if bound { Ok(()) } else { Err(format!("{found:?}")) })
-    })
-    .await
+    service
+        .eventually("the job to be bound to its version", Duration::from_secs(30), || async {
+            let found = restate.invocations(&service.job(), "run").await?;
+            let bound = found.iter().any(|(id, _)| id == version.deployment_id());
+            Ok(if bound { Ok(()) } else { Err(format!("{found:?}")) })
+        })
+        .await
 }
 
 /// Ends the job and waits until it has completed on this version.
 async fn finish(restate: &Restate, service: &Service, key: &str, version: &Version) -> Result {
     restate.call(&format!("{}/{key}/finish", service.job()), &json!("done")).await?;
-    eventually("the job to complete where it began", Duration::from_secs(30), || async {
-        let found = restate.invocations(&service.job(), "run").await?;
-        let done = (version.deployment_id().to_owned(), "completed".to_owned());
-        Ok(if found.contains(&done) { Ok(()) } else { Err(format!("{found:?}")) })
-    })
-    .await
+    service
+        .eventually("the job to complete where it began", Duration::from_secs(30), || async {
+            let found = restate.invocations(&service.job(), "run").await?;
+            let done = (version.deployment_id().to_owned(), "completed".to_owned());
+            Ok(if found.contains(&done) { Ok(()) } else { Err(format!("{found:?}")) })
+        })
+        .await
 }
 
 /// Rolls back to version 1 and waits until it is Ready; never is it Ready before Restate routes to it.
 async fn back(restate: &Restate, service: &Service) -> Result<Version> {
     service.apply_with(Image::GreeterV1, patient).await?;
     let generation = service.stored().await?["metadata"]["generation"].clone();
-    eventually("the rollback to be Ready", Duration::from_mins(1), || async {
-        let object = service.stored().await?;
-        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let ready = conditions.iter().any(|it| {
-            it["type"] == "Ready" && it["status"] == "True" && it["observedGeneration"] == generation
-        });
-        if !ready {
-            return Ok(Err(format!("{conditions:?}")));
-        }
-        let (routed, said) =
-            (restate.routed(service.name()).await?, object["status"]["deploymentId"].clone());
-        ensure!(said == routed.as_str(), "Ready although Restate routes to {routed}, not {said}");
-        Ok(Ok(()))
-    })
-    .await?;
+    service
+        .eventually("the rollback to be Ready", Duration::from_mins(1), || async {
+            let object = service.stored().await?;
+            let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            let ready = conditions.iter().any(|it| {
+                it["type"] == "Ready" && it["status"] == "True" && it["observedGeneration"] == generation
+            });
+            if !ready {
+                return Ok(Err(format!("{conditions:?}")));
+            }
+            let (routed, said) =
+                (restate.routed(service.name()).await?, object["status"]["deploymentId"].clone());
+            ensure!(said == routed.as_str(), "Ready although Restate routes to {routed}, not {said}");
+            Ok(Ok(()))
+        })
+        .await?;
     let answer = restate.call(&format!("{}/greet", service.name()), &json!("Ada")).await?;
     ensure!(answer == "v1: hello Ada", "{answer}");
     service.version(Image::GreeterV1, |version| version.state() == "Current").await
@@ -115,13 +118,16 @@ async fn a_rollback_from_a_version_that_still_has_work() -> Result {
     back(&restate, &service).await?;
     let kept = service.version(Image::GreeterV2, |version| version.pinned() == Some(1)).await?;
     ensure!(kept.state() == "Draining" && kept.desired() == Some(1), "{}", kept.json());
-    finish(&restate, &service, "new", &second).await?;
+    // The delay that begins when the work ends is to be a short one.
     service.patch(&json!({"spec": {"restate": {"drainDelaySeconds": 1}}})).await?;
-    let look = || async {
-        let drained = service.version(Image::GreeterV2, |version| version.state() != "Draining").await?;
-        Ok(if drained.remove_at().is_some() { Ok(()) } else { Err(drained.json().to_string()) })
-    };
-    eventually("its delay to begin", RETIRED, look).await
+    finish(&restate, &service, "new", &second).await?;
+    service.retired(Image::GreeterV2, RETIRED).await?;
+    let at_zero = service.object_of("replicaset", &second).await?;
+    ensure!(at_zero["spec"]["replicas"] == 0 && at_zero["metadata"]["uid"] == second.uid(), "{at_zero}");
+    ensure!(!restate.knows(second.deployment_id()).await?, "at zero and still registered");
+    let answer = restate.call(&format!("{}/greet", service.name()), &json!("Ada")).await?;
+    ensure!(answer == "v1: hello Ada", "{answer}");
+    Ok(())
 }
 
 /// users.md 1a (op#137), 3 "Rollback": one that went to zero was deregistered; it is registered anew and answers.

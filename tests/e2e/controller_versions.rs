@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use restate_tests::{Lab, Namespace, Restate, Result, Service, eventually, lab::Image};
+use restate_tests::{Lab, Namespace, Restate, Result, Service, lab::Image};
 use serde_json::json;
 
 /// The delay of these services is two seconds; the rest is looking and asking.
@@ -27,12 +27,13 @@ async fn a_version_stays_for_its_invocation_and_goes_after_it() -> Result {
     ensure!(kept.kept_because().contains(&"PinnedInvocations"), "{}", kept.json());
 
     let wide = ["-n", namespace.name(), "get", "restatedeploymentversions", "-o", "wide"];
-    eventually("the table", Duration::from_secs(20), || async {
-        let table = lab.kubectl()?.run(wide).await?;
-        let whole = ["Draining", "Current", first.deployment_id(), "PinnedInvocations(1)"];
-        Ok(if whole.iter().all(|word| table.contains(word)) { Ok(()) } else { Err(table) })
-    })
-    .await?;
+    service
+        .eventually("the table", Duration::from_secs(20), || async {
+            let table = lab.kubectl()?.run(wide).await?;
+            let whole = ["Draining", "Current", first.deployment_id(), "PinnedInvocations(1)"];
+            Ok(if whole.iter().all(|word| table.contains(word)) { Ok(()) } else { Err(table) })
+        })
+        .await?;
     restate.call(&format!("{}/a/finish", service.job()), &json!("done")).await?;
     service.retired(Image::GreeterV1, RETIRED).await?;
     let rows = restate
@@ -66,13 +67,14 @@ async fn a_deleted_service_leaves_restate_when_its_work_has_ended() -> Result {
     kubectl.run(delete).await?;
     let known = format!("select id from sys_deployment where id = '{}'", version.deployment_id());
     ensure!(restate.query(&known).await?.len() == 1, "deregistered with work unfinished");
-    eventually("the object to go", Duration::from_mins(1), || async {
-        let left = kubectl
-            .run(["-n", namespace.name(), "get", "restatedeployments,replicasets", "-o", "name"])
-            .await?;
-        Ok(if left.is_empty() { Ok(()) } else { Err(left) })
-    })
-    .await?;
+    service
+        .eventually("the object to go", Duration::from_mins(1), || async {
+            let left = kubectl
+                .run(["-n", namespace.name(), "get", "restatedeployments,replicasets", "-o", "name"])
+                .await?;
+            Ok(if left.is_empty() { Ok(()) } else { Err(left) })
+        })
+        .await?;
     ensure!(restate.query(&known).await?.is_empty());
     Ok(())
 }
@@ -95,5 +97,93 @@ async fn pods_run_under_the_restricted_profile() -> Result {
         (Restate::shared(&lab).await?, Namespace::restricted(&lab, "restricted").await?);
     let service = Service::new(&lab, &namespace, &restate);
     service.roll_out(Image::GreeterV1).await?;
+    Ok(())
+}
+
+/// users.md 2b (op#170, op#171): `kubectl apply --prune --applyset` for real. It takes away what was in the set and is
+/// not any more, and nothing of a version: neither the draining one's Service nor its replica set.
+#[tokio::test]
+async fn an_applyset_prunes_its_own_and_no_version() -> Result {
+    let lab = Lab::of_this_run()?;
+    let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "applyset").await?);
+    let service = Service::new(&lab, &namespace, &restate);
+    let kubectl = lab.kubectl()?.with("KUBECTL_APPLYSET", "true");
+    let beside = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "beside", "namespace": namespace.name()},
+        "spec": {"selector": {"app": "beside"}, "ports": [{"port": 80}]},
+    });
+    let apply = async |image: Image, others: &[&serde_json::Value]| -> Result {
+        let mut object = service.object(&lab.image(image)?);
+        object["spec"]["restate"]["drainDelaySeconds"] = 600.into();
+        let items: Vec<_> = others.iter().copied().chain([&object]).collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+        let command = ["-n", namespace.name(), "apply", "--prune", "--applyset=versions", "-f", "-"];
+        let answer = kubectl.ask(command, Some(&list)).await?;
+        ensure!(answer.successful, "{}", answer.words);
+        Ok(())
+    };
+    apply(Image::GreeterV1, &[&beside]).await?;
+    let first = service.version(Image::GreeterV1, |version| version.state() == "Current").await?;
+    restate.call(&format!("{}/a/run/send", service.job()), &json!("paint")).await?;
+    // Services were in the set, so they are looked through.
+    apply(Image::GreeterV2, &[]).await?;
+    let second = service.version(Image::GreeterV2, |version| version.state() == "Current").await?;
+    let left = service.kubectl(["get", "services", "-o", "jsonpath={.items[*].metadata.name}"]).await?;
+    let left: Vec<_> = left.split_whitespace().collect();
+    ensure!(!left.contains(&"beside"), "nothing was pruned, so nothing is proven: {left:?}");
+    ensure!(left.contains(&first.name()) && left.contains(&second.name()), "pruned: {left:?}");
+    let in_set = service.stored().await?["metadata"]["labels"]["applyset.kubernetes.io/part-of"].clone();
+    ensure!(in_set.is_string(), "the object itself is in the set");
+    // Once more, with nothing left to be taken over: the same versions.
+    apply(Image::GreeterV2, &[]).await?;
+    for version in [&first, &second] {
+        for kind in ["service", "replicaset"] {
+            let object = service.object_of(kind, version).await?;
+            ensure!(object["metadata"]["deletionTimestamp"].is_null(), "{object}");
+            ensure!(!object["metadata"]["labels"].to_string().contains("applyset"), "{object}");
+        }
+    }
+    let kept = service.version(Image::GreeterV1, |version| version.pinned() == Some(1)).await?;
+    ensure!(kept.uid() == first.uid() && kept.desired() == Some(1), "{}", kept.json());
+    restate.call(&format!("{}/a/finish", service.job()), &json!("done")).await.map(drop)
+}
+
+/// users.md 1a ("at the first available pod"), README `minReadySeconds`: a pod that is ready is not available yet, and
+/// nothing is registered before; a change of the number makes no version.
+#[tokio::test]
+async fn a_pod_counts_when_it_has_been_ready_for_long_enough() -> Result {
+    const SECONDS: u64 = 8;
+    let lab = Lab::of_this_run()?;
+    let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "min-ready").await?);
+    let service = Service::new(&lab, &namespace, &restate);
+    service.apply_with(Image::GreeterV1, |object| object["spec"]["minReadySeconds"] = SECONDS.into()).await?;
+    let sets = ["get", "replicasets", "-o", r"jsonpath={.items[*].status.readyReplicas}"];
+    service
+        .eventually("a pod to be ready", Duration::from_mins(2), || async {
+            let ready = service.kubectl(sets).await?;
+            Ok(if ready == "1" { Ok(()) } else { Err(ready) })
+        })
+        .await?;
+    let ready = std::time::Instant::now();
+    let (reason, message) = service.condition("Ready", "False").await?;
+    ensure!(reason == "PodsNotReady", "{reason}: {message}");
+    let version = service.version(Image::GreeterV1, |version| version.state() == "Current").await?;
+    // The pod was seen to be ready a moment late, and stamps have whole seconds.
+    ensure!(
+        ready.elapsed() >= Duration::from_secs(SECONDS - 3),
+        "after {:.1} s",
+        ready.elapsed().as_secs_f64()
+    );
+    let set = service.object_of("replicaset", &version).await?;
+    ensure!(set["spec"]["minReadySeconds"] == SECONDS, "{set}");
+    service.patch(&json!({"spec": {"minReadySeconds": 1}})).await?;
+    service
+        .eventually("the change in place", RETIRED, || async {
+            let set = service.object_of("replicaset", &version).await?;
+            let seconds = &set["spec"]["minReadySeconds"];
+            Ok(if *seconds == 1 { Ok(()) } else { Err(seconds.to_string()) })
+        })
+        .await?;
+    ensure!(service.versions().await?.len() == 1, "it made a version");
     Ok(())
 }

@@ -3,10 +3,14 @@
 
 mod admit_manifests;
 mod alone_abuse;
+mod alone_adoption;
 mod alone_api_replicas;
 mod alone_api_rotation;
 mod alone_apiserver;
+mod alone_pace;
+mod alone_refusals;
 mod alone_release;
+mod alone_watches;
 mod apiserver_clients;
 mod apiserver_cluster_subresources;
 mod apiserver_discovery;

@@ -1,0 +1,107 @@
+//! How much the controller does about one object, while it has no other to look after.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use restate_tests::{
+    Audit, Lab, Namespace, Restate, Result, Service, eventually,
+    lab::{Image, OPERATOR_NAMESPACE},
+};
+use serde_json::{Value, json};
+
+const CONTROLLER: &str = "app.kubernetes.io/component=controller";
+/// Namespaces of the tests before have to go.
+const CALM: Duration = Duration::from_mins(3);
+/// The report counted for 120 s.
+const WATCHED: Duration = Duration::from_secs(45);
+/// 18 in 120 s, the existing operator's own bound after its loop was mended.
+const PASSES: u64 = 18 * 45 / 120;
+/// Of one replica set, from its creation to the end of what is watched.
+const WRITES: usize = 5;
+
+/// Passes over RestateDeployments, however they ended.
+async fn passes(lab: &Lab) -> Result<u64> {
+    let kubectl = lab.kubectl()?;
+    let names = r"jsonpath={.items[*].metadata.name}";
+    let pods = kubectl.run(["-n", OPERATOR_NAMESPACE, "get", "pods", "-l", CONTROLLER, "-o", names]).await?;
+    let mut sum = 0;
+    for pod in pods.split_whitespace() {
+        let path = format!("/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{pod}:8080/proxy/metrics");
+        let text = kubectl.run(["get", "--raw", &path]).await?;
+        let line = r#"restate_controller_reconciliations_total{controller="deployment""#;
+        let counts = text.lines().filter(|it| it.starts_with(line));
+        sum += counts.filter_map(|it| it.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>();
+    }
+    Ok(sum)
+}
+
+/// Nobody else is looked after any more.
+async fn calm(lab: &Lab) -> Result {
+    eventually("the controller to have nothing to do", CALM, || async {
+        let before = passes(lab).await?;
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        let after = passes(lab).await?;
+        Ok(if before == after { Ok(()) } else { Err(format!("{} passes in 8 s", after - before)) })
+    })
+    .await
+}
+
+/// What the controller wrote on a replica set so far, by verb.
+fn writes(lab: &Lab, name: &str) -> Result<Vec<String>> {
+    let user = format!("\"username\":\"system:serviceaccount:{OPERATOR_NAMESPACE}:");
+    let requests = Audit::of(lab)?.requests(&[user.as_str(), r#""resource":"replicasets""#, name])?;
+    let is_write = |verb: &str| matches!(verb, "create" | "update" | "patch" | "delete");
+    let of_it = requests.iter().filter(|it| it["objectRef"]["name"] == name || it["verb"] == "create");
+    let verbs = of_it.filter_map(|it| it["verb"].as_str()).filter(|verb| is_write(verb));
+    Ok(verbs.map(str::to_owned).collect())
+}
+
+/// users.md 2b (op#138: eight passes a second and 30,000 writes an hour while draining): at the default delay, with work
+/// that holds the old version and without, hardly anything is done.
+#[tokio::test]
+async fn a_drain_takes_few_passes_and_few_writes() -> Result {
+    let lab = Lab::of_this_run()?;
+    if !lab.is_ours() {
+        eprintln!("skipped: the audit log of a cluster elsewhere is not ours to read");
+        return Ok(());
+    }
+    let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "pace").await?);
+    let service = Service::new(&lab, &namespace, &restate);
+    let usual = |object: &mut Value| {
+        if let Some(fields) = object["spec"]["restate"].as_object_mut() {
+            fields.remove("drainDelaySeconds");
+        }
+    };
+    calm(&lab).await?;
+    service.apply_with(Image::GreeterV1, usual).await?;
+    let first = service.version(Image::GreeterV1, |version| version.state() == "Current").await?;
+    restate.call(&format!("{}/a/run/send", service.job()), &json!("paint")).await?;
+    service.apply_with(Image::GreeterV2, usual).await?;
+    service.version(Image::GreeterV2, |version| version.state() == "Current").await?;
+    service.version(Image::GreeterV1, |version| version.pinned() == Some(1)).await?;
+    service.condition("Draining", "True").await?;
+    service.condition("Progressing", "False").await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    watched(&lab, "with work").await?;
+
+    // The delay of five minutes runs.
+    restate.call(&format!("{}/a/finish", service.job()), &json!("done")).await?;
+    service.version(Image::GreeterV1, |version| version.remove_at().is_some()).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    watched(&lab, "in its delay").await?;
+    let kept = service.version(Image::GreeterV1, |version| version.state() == "Drained").await?;
+    ensure!(kept.uid() == first.uid() && kept.desired() == Some(1), "{}", kept.json());
+    let writes = writes(&lab, first.name())?;
+    eprintln!("writes on {}: {writes:?}", first.name());
+    ensure!((1..=WRITES).contains(&writes.len()), "{} has {writes:?}", first.name());
+    Ok(())
+}
+
+async fn watched(lab: &Lab, how: &str) -> Result {
+    let before = passes(lab).await?;
+    tokio::time::sleep(WATCHED).await;
+    let made = passes(lab).await? - before;
+    eprintln!("{how}: {made} passes in {} s", WATCHED.as_secs());
+    ensure!(made <= PASSES, "{how}: {made} passes in {} s, of {PASSES} allowed", WATCHED.as_secs());
+    Ok(())
+}
