@@ -155,9 +155,9 @@ async fn recorded(kubectl: &Kubectl) -> Result<Vec<Value>> {
     Ok(Deserializer::from_str(&text).into_iter().collect::<Result<_, _>>()?)
 }
 
-/// A RestateCluster of the recorded name, which the controller leaves alone, and behind its address a proxy that keeps a
-/// record of what reaches Restate.
-async fn stand_in(lab: &Lab, restate: &Restate) -> Result<FaultProxy> {
+/// A RestateCluster of the recorded name, and behind its address Restate, with a proxy in between that keeps a record of
+/// what is asked of it. The proxy is on this machine: it has a Service in a namespace of its own.
+async fn stand_in(lab: &Lab, restate: &Restate) -> Result<(FaultProxy, Namespace)> {
     let kubectl = lab.kubectl()?;
     let cluster = Restate::named(lab, CLUSTER).await?;
     let mut object = cluster.object(&json!({}))?;
@@ -167,24 +167,31 @@ async fn stand_in(lab: &Lab, restate: &Restate) -> Result<FaultProxy> {
         .apply(&json!({"apiVersion": "v1", "kind": "Namespace",
                        "metadata": {"name": CLUSTER, "labels": {"restate-tests": "true"}}}))
         .await?;
-    let proxy = FaultProxy::new(lab, restate).await?;
+    let (proxy, recorder) = (FaultProxy::new(lab, restate).await?, Namespace::new(lab, "recorder").await?);
     let url = proxy.url();
     let (address, port) =
         url.trim_start_matches("http://").rsplit_once(':').context("an address with a port")?;
     let port: u16 = port.parse()?;
     kubectl
-        .apply(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "restate", "namespace": CLUSTER},
+        .apply(&json!({"apiVersion": "v1", "kind": "Service",
+                       "metadata": {"name": "restate", "namespace": recorder.name()},
                        "spec": {"ports": [{"name": "admin", "port": 9070, "targetPort": port}]}}))
         .await?;
     kubectl
         .apply(&json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-            "metadata": {"name": "restate", "namespace": CLUSTER, "labels": {"kubernetes.io/service-name": "restate"}},
+            "metadata": {"name": "restate", "namespace": recorder.name(),
+                         "labels": {"kubernetes.io/service-name": "restate"}},
             "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
             "ports": [{"name": "admin", "port": port, "protocol": "TCP"}],
         }))
         .await?;
-    Ok(proxy)
+    let there = format!("restate.{}.svc.cluster.local", recorder.name());
+    kubectl
+        .apply(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "restate", "namespace": CLUSTER},
+                       "spec": {"type": "ExternalName", "externalName": there}}))
+        .await?;
+    Ok((proxy, recorder))
 }
 
 /// What reached Restate through the proxy that changes something.
@@ -204,7 +211,7 @@ async fn a_recorded_deployment_is_taken_over_as_it_is() -> Result {
     let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "adopted").await?);
     let kubectl = lab.kubectl()?;
     lab.tag(Image::GreeterV1, IMAGE).await?;
-    let proxy = stand_in(&lab, &restate).await?;
+    let (proxy, _recorder) = stand_in(&lab, &restate).await?;
     let documents = recorded(&kubectl).await?;
     let stage = Stage { kubectl: kubectl.clone(), namespace: &namespace, restate: &restate, documents };
 
