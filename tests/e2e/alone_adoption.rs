@@ -172,8 +172,8 @@ async fn a_recorded_cluster_is_taken_over_when_its_former_controller_is_gone() -
     kubectl.apply(&former(&lab.image(Image::Busybox)?)).await?;
     let wait = ["wait", "--for=condition=Ready", "--timeout=60s", "pod", FORMER];
     kubectl.run(["-n", OPERATOR_NAMESPACE].into_iter().chain(wait)).await?;
-    // It is looked for before ours begins to act.
-    lab.kill(OPERATOR_NAMESPACE, CONTROLLER).await?;
+    // It is looked for before ours begins to act: a new pod of ours, which no kubelet holds back.
+    kubectl.run(["-n", OPERATOR_NAMESPACE, "delete", "pods", "-l", CONTROLLER, "--wait=false"]).await?;
     let says = || async {
         let logs = ["-n", OPERATOR_NAMESPACE, "logs", "-l", CONTROLLER, "--tail=200"];
         let log = kubectl.run(logs).await?;
