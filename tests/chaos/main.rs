@@ -4,10 +4,7 @@
 //! answered with a ledger of side effects that Restate knows nothing of. It kills what all tests stand on, so it runs
 //! after them and alone.
 
-mod calls;
 mod faults;
-mod ledger;
-mod oracle;
 mod rollouts;
 mod run;
 mod unchecked;
@@ -15,7 +12,7 @@ mod watch;
 mod world;
 
 use anyhow::ensure;
-use restate_tests::{Lab, Result};
+use restate_tests::{Lab, Result, oracle};
 
 use crate::run::{Size, Verdict};
 

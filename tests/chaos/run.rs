@@ -10,7 +10,12 @@ use std::{
     time::Duration,
 };
 
-use restate_tests::{Lab, Result, eventually};
+use restate_tests::{
+    Lab, Result, eventually,
+    ingress::{Call, Sent},
+    ledger::Waiting,
+    oracle::{self, Called, Violation, Walked},
+};
 use serde::Deserialize;
 use tokio::{
     sync::{mpsc::UnboundedReceiver, watch},
@@ -18,10 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    calls::{Call, Sent},
     faults::{self, Faults},
-    ledger::Waiting,
-    oracle::{self, Called, Violation, Walked},
     rollouts::Rollouts,
     unchecked::Unchecked,
     watch::{Seen, host},
@@ -108,7 +110,7 @@ pub(crate) async fn run_unchecked(lab: &Lab, size: Size) -> Result<Verdict> {
 
 async fn judge(world: &World, waiting: UnboundedReceiver<Waiting>, size: Size) -> Result<Verdict> {
     let mut seen = Seen::default();
-    let told = world.ingress.wake_all(waiting);
+    let told = world.ingress.wake_all(waiting, 1);
     let (called, rollouts, faults) = tokio::select! {
         done = act(world, size) => done?,
         () = async { tokio::join!(seen.go_on(world), told); } => unreachable!("they have no end"),
@@ -170,10 +172,8 @@ async fn act(world: &World, size: Size) -> Result<(Vec<Called>, Rollouts, Faults
 async fn answers(world: &World, sent: Sent, rest: Duration) -> Vec<Called> {
     let calls = std::mem::take(&mut *Arc::clone(&sent).lock().unwrap_or_else(PoisonError::into_inner));
     let answers = world.ingress.outcomes(calls, Instant::now() + rest).await;
-    let called = |(call, invocations, answer): (Call, BTreeSet<String>, Result<Walked, String>)| {
-        let Call { key, object, steps, .. } = call;
-        Called { key, object, steps, invocations, pinned: None, answer }
-    };
+    let called =
+        |(call, ids, answer): (Call, BTreeSet<String>, Result<Walked, String>)| call.called(ids, answer);
     answers.into_iter().map(called).collect()
 }
 

@@ -8,14 +8,11 @@ use std::{
     time::Duration,
 };
 
-use restate_tests::Result;
+use restate_tests::{Result, oracle::Violation};
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use crate::{
-    oracle::Violation,
-    world::{Version, World},
-};
+use crate::world::{Version, World};
 
 const PAUSE: Duration = Duration::from_secs(1);
 

@@ -11,15 +11,15 @@ use kube::{
     api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
 };
-use restate_tests::{FaultProxy, Lab, Namespace, Restate, Result, eventually, lab::Image};
+use restate_tests::{
+    FaultProxy, Lab, Namespace, Restate, Result, eventually,
+    ingress::Ingress,
+    lab::Image,
+    ledger::{Ledger, Waiting},
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-
-use crate::{
-    calls::Ingress,
-    ledger::{Ledger, Waiting},
-};
 
 /// Pods of twenty services that start at the same time on a small machine.
 const FIRST_READY: Duration = Duration::from_mins(4);

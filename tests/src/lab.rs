@@ -34,6 +34,8 @@ pub enum Image {
     GreeterV2,
     /// Restate's server.
     Restate,
+    /// Restate's server of an older minor version: only in the long run.
+    OlderRestate,
     /// The service with the TypeScript SDK.
     TypeScript,
     /// A shell.
@@ -131,11 +133,17 @@ impl Lab {
             Image::GreeterV1 => "GREETER_V1",
             Image::GreeterV2 => "GREETER_V2",
             Image::Restate => "RESTATE",
+            Image::OlderRestate => "OLDER_RESTATE",
             Image::TypeScript => "TYPESCRIPT",
             Image::Busybox => "BUSYBOX",
         };
         let value = variable(&format!("LAB_IMAGE_{name}"))?;
         value.into_string().ok().with_context(|| format!("LAB_IMAGE_{name} is no text"))
+    }
+
+    /// Has this run such an image? Some are made for the long run alone, and not on every machine.
+    pub fn has(&self, image: Image) -> bool {
+        self.image(image).is_ok()
     }
 
     /// An address of this machine that pods can reach; an error on a cluster elsewhere.

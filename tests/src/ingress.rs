@@ -1,4 +1,4 @@
-//! The callers: each call has an idempotency key and is sent until Restate has accepted it.
+//! Callers of Restate's ingress: each call has an idempotency key and is sent until Restate has accepted it.
 
 use std::{
     collections::BTreeSet,
@@ -9,7 +9,6 @@ use std::{
 use anyhow::{Context as _, ensure};
 use futures::{StreamExt, stream};
 use reqwest::{Client, StatusCode};
-use restate_tests::Result;
 use serde_json::{Value, json};
 use tokio::{
     sync::mpsc,
@@ -17,8 +16,10 @@ use tokio::{
 };
 
 use crate::{
+    Result,
     ledger::{Ledger, Waiting},
-    oracle::Walked,
+    oracle::{Called, Walked},
+    traffic::Traffic,
 };
 
 /// Between two tries.
@@ -61,13 +62,13 @@ const KINDS: [Kind; 10] = [
 
 /// One call.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
+pub struct Call {
     /// Its idempotency key.
-    pub(crate) key: String,
+    pub key: String,
     /// `SERVICE/OBJECT`.
-    pub(crate) object: String,
+    pub object: String,
     /// How many steps it has.
-    pub(crate) steps: u32,
+    pub steps: u32,
     pause: Duration,
     delay: Duration,
     waits: bool,
@@ -76,17 +77,19 @@ pub(crate) struct Call {
 
 /// Restate's ingress.
 #[derive(Clone, Debug)]
-pub(crate) struct Ingress {
+pub struct Ingress {
     client: Client,
     url: String,
+    begun: Instant,
+    traffic: Arc<Mutex<Traffic>>,
 }
 
 /// The ids that Restate gave for each call.
-pub(crate) type Sent = Arc<Mutex<Vec<(Call, BTreeSet<String>)>>>;
+pub type Sent = Arc<Mutex<Vec<(Call, BTreeSet<String>)>>>;
 
 impl Call {
     /// The call of this number to one of these services.
-    pub(crate) fn new(number: usize, services: &[String]) -> Self {
+    pub fn new(number: usize, services: &[String]) -> Self {
         let kind = KINDS[number % KINDS.len()];
         let key = format!("call-{number}");
         // Kinds and services go round at their own pace, so that each service sees each kind.
@@ -114,6 +117,26 @@ impl Call {
         }
     }
 
+    /// The same, its pauses and delays so many times shorter.
+    #[must_use]
+    pub fn hurried(self, times: u32) -> Self {
+        Self { pause: self.pause / times, delay: self.delay / times, ..self }
+    }
+
+    /// Tells the ledger which of its attempts to refuse; before it is sent.
+    pub fn announce(&self, ledger: &Ledger) {
+        if self.refusals > 0 {
+            ledger.refuse((self.key.clone(), None), self.refusals);
+            ledger.refuse((self.key.clone(), Some(1)), self.refusals);
+        }
+    }
+
+    /// What became of it.
+    pub fn called(self, invocations: BTreeSet<String>, answer: Result<Walked, String>) -> Called {
+        let Self { key, object, steps, pause: _, delay: _, waits: _, refusals: _ } = self;
+        Called { key, object, steps, invocations, pinned: None, answer }
+    }
+
     fn input(&self) -> Value {
         let Self { key, object: _, steps, pause, delay: _, waits, refusals: _ } = self;
         json!({"key": key, "steps": steps, "pauseMillis": pause.as_millis(), "waits": waits})
@@ -122,21 +145,24 @@ impl Call {
 
 impl Ingress {
     /// The ingress at this address.
-    pub(crate) fn at(client: &Client, host: &str) -> Self {
-        Self { client: client.clone(), url: format!("http://{host}:8080") }
+    pub fn at(client: &Client, host: &str) -> Self {
+        let url = format!("http://{host}:8080");
+        Self { client: client.clone(), url, begun: Instant::now(), traffic: Arc::default() }
+    }
+
+    /// What was seen of requests to it until now; questions for answers do not count.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends calls at an even pace, and goes on sending each one until it is accepted.
-    pub(crate) async fn send_all(&self, calls: Vec<Call>, time: Duration, ledger: &Ledger, sent: &Sent) {
+    pub async fn send_all(&self, calls: Vec<Call>, time: Duration, ledger: &Ledger, sent: &Sent) {
         let pause = time.div_f64(f64::from(u32::try_from(calls.len()).unwrap_or(u32::MAX)));
         let mut ticks = interval(pause.max(Duration::from_millis(1)));
         let mut sending = tokio::task::JoinSet::new();
         for call in calls {
             ticks.tick().await;
-            if call.refusals > 0 {
-                ledger.refuse((call.key.clone(), None), call.refusals);
-                ledger.refuse((call.key.clone(), Some(1)), call.refusals);
-            }
+            call.announce(ledger);
             let (ingress, sent) = (self.clone(), Arc::clone(sent));
             sending.spawn(async move {
                 let ids = ingress.send(&call).await;
@@ -146,11 +172,11 @@ impl Ingress {
         while sending.join_next().await.is_some() {}
     }
 
-    /// Tells those who wait to go on, after a while.
-    pub(crate) async fn wake_all(&self, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
+    /// Tells those who wait to go on, after a while that is so many times shorter than usual.
+    pub async fn wake_all(&self, mut waiting: mpsc::UnboundedReceiver<Waiting>, hurry: u32) {
         while let Some(Waiting { awakeable }) = waiting.recv().await {
             let ingress = self.clone();
-            let delay = Duration::from_millis(fastrand::u64(2_000..25_000));
+            let delay = Duration::from_millis(fastrand::u64(2_000..25_000)) / hurry;
             tokio::spawn(async move {
                 sleep(delay).await;
                 let path = format!("restate/awakeables/{awakeable}/resolve");
@@ -162,7 +188,7 @@ impl Ingress {
     }
 
     /// What calls have answered by the deadline, or what was seen instead.
-    pub(crate) async fn outcomes(
+    pub async fn outcomes(
         &self,
         calls: Vec<(Call, BTreeSet<String>)>,
         deadline: Instant,
@@ -178,7 +204,7 @@ impl Ingress {
     }
 
     /// Sends it until two answers agree that it is accepted: the second one finds what the first one made.
-    async fn send(&self, call: &Call) -> BTreeSet<String> {
+    pub async fn send(&self, call: &Call) -> BTreeSet<String> {
         let path = format!("{}/walk/send?delay={}ms", call.object, call.delay.as_millis());
         let mut ids = BTreeSet::new();
         let mut answers = 0;
@@ -219,6 +245,13 @@ impl Ingress {
     }
 
     async fn post(&self, path: &str, key: &str, body: &Value) -> Result<Value> {
+        let answer = self.exchange(path, key, body).await;
+        let failed = answer.as_ref().err().map(|error| format!("{path}: {error:#}"));
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner).note(self.begun.elapsed(), failed);
+        answer
+    }
+
+    async fn exchange(&self, path: &str, key: &str, body: &Value) -> Result<Value> {
         let mut request = self.client.post(format!("{}/{path}", self.url)).timeout(DEADLINE).json(body);
         if !key.is_empty() {
             request = request.header("idempotency-key", key);

@@ -9,73 +9,113 @@ use crate::ledger::Effect;
 
 /// What a call answered.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
-pub(crate) struct Walked {
+pub struct Walked {
     /// The version that answered.
-    pub(crate) version: String,
+    pub version: String,
     /// The effects, as they stand in the journal.
-    pub(crate) marks: Vec<Mark>,
+    pub marks: Vec<Mark>,
     /// How many calls the object has answered, this one included.
-    pub(crate) count: u64,
+    pub count: u64,
 }
 
 /// An effect, as it stands in the journal.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
-pub(crate) struct Mark {
+pub struct Mark {
     /// Which step.
-    pub(crate) step: u32,
+    pub step: u32,
     /// The version that did it; that of the first step was recorded when the call was pinned.
-    pub(crate) version: String,
+    pub version: String,
     /// What the ledger gave.
-    pub(crate) token: u64,
+    pub token: u64,
 }
 
 /// One call, at the end of the run.
 #[derive(Clone, Debug)]
-pub(crate) struct Called {
+pub struct Called {
     /// The idempotency key.
-    pub(crate) key: String,
+    pub key: String,
     /// Service and key of the object.
-    pub(crate) object: String,
+    pub object: String,
     /// How many steps were asked for.
-    pub(crate) steps: u32,
+    pub steps: u32,
     /// The ids that Restate gave each time that the call was sent.
-    pub(crate) invocations: BTreeSet<String>,
+    pub invocations: BTreeSet<String>,
     /// The version that Restate says the call is pinned to, where that could be seen.
-    pub(crate) pinned: Option<String>,
+    pub pinned: Option<String>,
     /// What was answered, or what was seen instead.
-    pub(crate) answer: Result<Walked, String>,
+    pub answer: Result<Walked, String>,
 }
 
 /// What must not happen.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, thiserror::Error)]
-pub(crate) enum Violation {
+pub enum Violation {
+    /// One key became several invocations.
     #[error("{key} was accepted as several invocations: {ids:?}")]
-    Several { key: String, ids: BTreeSet<String> },
+    Several {
+        /// The call.
+        key: String,
+        /// What Restate gave for it.
+        ids: BTreeSet<String>,
+    },
+    /// It was not answered.
     #[error("{key} did not complete: {seen}")]
-    Unfinished { key: String, seen: String },
+    Unfinished {
+        /// The call.
+        key: String,
+        /// What was seen in place of its answer.
+        seen: String,
+    },
+    /// Journal and ledger differ.
     #[error("{key}: step {step} has no effect, or another one than its journal says")]
-    WrongEffect { key: String, step: u32 },
+    WrongEffect {
+        /// The call.
+        key: String,
+        /// Its step.
+        step: u32,
+    },
+    /// A step was done again although its result was recorded.
     #[error("{key}: step {step} was done again after a later one")]
-    DoneAgain { key: String, step: u32 },
+    DoneAgain {
+        /// The call.
+        key: String,
+        /// Its step.
+        step: u32,
+    },
+    /// It was moved to another version on its way.
     #[error("{key} was pinned to {pinned}, and {by} did a part of it")]
-    AnotherVersion { key: String, pinned: String, by: String },
+    AnotherVersion {
+        /// The call.
+        key: String,
+        /// The version that it began with.
+        pinned: String,
+        /// The version that went on with it.
+        by: String,
+    },
+    /// Calls of an object were lost or counted twice.
     #[error("{object} has counted {counts:?}")]
-    Miscounted { object: String, counts: Vec<u64> },
+    Miscounted {
+        /// The object.
+        object: String,
+        /// What its calls were answered, in order.
+        counts: Vec<u64>,
+    },
+    /// A version went that was in use.
     #[error("{0}")]
     Removed(String),
+    /// Something did not come to rest.
     #[error("not at rest: {0}")]
     Restless(String),
 }
 
 impl Violation {
     /// Did a version go that was in use?
-    pub(crate) fn is_removal(&self) -> bool {
+    pub fn is_removal(&self) -> bool {
         matches!(self, Self::Removed(_))
     }
 }
 
 /// All that is wrong with these calls.
-pub(crate) fn judge(calls: &[Called], effects: &[Effect]) -> Vec<Violation> {
+pub fn judge(calls: &[Called], effects: &[Effect]) -> Vec<Violation> {
     let mut by_key: HashMap<&str, Vec<&Effect>> = HashMap::new();
     for effect in effects {
         by_key.entry(&effect.key).or_default().push(effect);
@@ -85,7 +125,7 @@ pub(crate) fn judge(calls: &[Called], effects: &[Effect]) -> Vec<Violation> {
 }
 
 /// How often a step was done again before its result was in the journal: what Restate allows.
-pub(crate) fn repeated(effects: &[Effect]) -> usize {
+pub fn repeated(effects: &[Effect]) -> usize {
     let distinct: BTreeSet<_> = effects.iter().map(|effect| (&effect.key, effect.step)).collect();
     effects.len() - distinct.len()
 }

@@ -9,39 +9,40 @@ use std::{
 };
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
-use restate_tests::Result;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 
+use crate::Result;
+
 /// What happened. Tokens grow with time.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Effect {
+pub struct Effect {
     /// The call.
-    pub(crate) key: String,
+    pub key: String,
     /// Its step.
-    pub(crate) step: u32,
+    pub step: u32,
     /// The version that did it.
-    pub(crate) version: String,
+    pub version: String,
     /// What the version got for it.
-    pub(crate) token: u64,
+    pub token: u64,
 }
 
 /// A call that waits to be told to go on.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Waiting {
+pub struct Waiting {
     /// What it waits with.
-    pub(crate) awakeable: String,
+    pub awakeable: String,
 }
 
 /// A step whose next attempts are refused; none is the beginning, before anything is in the journal.
-pub(crate) type Refused = (String, Option<u32>);
+pub type Refused = (String, Option<u32>);
 
 /// The ledger, as long as it is held.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     /// `HOST:PORT`.
-    pub(crate) address: String,
+    pub address: String,
     book: Book,
     task: JoinHandle<()>,
 }
@@ -72,7 +73,7 @@ struct Marked {
 
 impl Ledger {
     /// Opens one at a free port of this address; those who wait are told to the receiver.
-    pub(crate) async fn open(address: &str) -> Result<(Self, mpsc::UnboundedReceiver<Waiting>)> {
+    pub async fn open(address: &str) -> Result<(Self, mpsc::UnboundedReceiver<Waiting>)> {
         let listener = TcpListener::bind((address, 0)).await?;
         let address = listener.local_addr()?.to_string();
         let (waiting, told) = mpsc::unbounded_channel();
@@ -90,12 +91,12 @@ impl Ledger {
     }
 
     /// The next `times` attempts of this are refused.
-    pub(crate) fn refuse(&self, what: Refused, times: u32) {
+    pub fn refuse(&self, what: Refused, times: u32) {
         self.book.pages().refused.insert(what, times);
     }
 
     /// All that happened until now.
-    pub(crate) fn effects(&self) -> Vec<Effect> {
+    pub fn effects(&self) -> Vec<Effect> {
         self.book.pages().effects.clone()
     }
 }
