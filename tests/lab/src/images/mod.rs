@@ -131,6 +131,17 @@ pub async fn ensure_typescript(context: &Context, node: &Node) -> Result<String>
     Ok(record.image)
 }
 
+/// Restate of an older minor version, which only the long run of the tests needs; none without such a server.
+pub async fn ensure_older_restate(context: &Context, node: &Node, clients: &Tools) -> Result<Option<String>> {
+    let Some(server) = clients.older_restate() else { return Ok(None) };
+    let recipe = recipe::older_restate(&server, node.tools()).await?;
+    let step = context.progress.step("image of an older Restate");
+    let [record] = finish(context, &[recipe], &step)?;
+    step.done(&record.image);
+    hand_over(context, node, std::slice::from_ref(&record)).await?;
+    Ok(Some(record.image))
+}
+
 /// The controller that checks nothing before it removes a version, as a program of this machine.
 pub async fn unchecked_controller(context: &Context) -> Result<PathBuf> {
     programs::build_unchecked(context).await
@@ -265,7 +276,8 @@ mod tests {
     #[test]
     fn only_the_newest_archive_of_an_image_stays() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["restate-1.tar", "restate-2.tar", "typescript-service-1.tar", "restate.json"] {
+        let others = ["typescript-service-1.tar", "older-restate-1.6.1-1.tar", "restate.json"];
+        for name in ["restate-1.tar", "restate-2.tar"].into_iter().chain(others) {
             fs::write(folder.path().join(name), "").unwrap();
         }
         let newest = folder.path().join("restate-2.tar");
@@ -274,6 +286,7 @@ mod tests {
         let mut left: Vec<_> =
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
-        assert_eq!(left, ["restate-2.tar", "restate.json", "typescript-service-1.tar"]);
+        let kept = ["older-restate-1.6.1-1.tar", "restate-2.tar", "restate.json", "typescript-service-1.tar"];
+        assert_eq!(left, kept);
     }
 }

@@ -12,7 +12,10 @@ use super::{
     programs::{Profile, Program},
     typescript,
 };
-use crate::{Context, Result, tools::Tools};
+use crate::{
+    Context, Result,
+    tools::{OLDER_RESTATE, RESTATE, Tools},
+};
 
 /// An image before it is built: everything that decides what it will be.
 #[derive(Clone, Debug)]
@@ -51,13 +54,27 @@ pub(super) async fn greeter(context: &Context) -> Result<Vec<Recipe>> {
 
 /// Restate itself, with its control program beside it.
 pub(super) async fn restate(tools: &Tools) -> Result<Recipe> {
-    let names = ["restate-server", "restatectl"];
-    let paths = names.map(|name| tools.node_package(name));
-    let base = base::layer(&paths.each_ref().map(AsRef::as_ref)).await?;
-    let programs = names.iter().zip(&paths);
-    let layer = programs.fold(Layer::new(), |layer, (name, path)| layer.program(in_bin(name), path));
+    let server = tools.node_package("restate-server");
+    of_restate("restate", RESTATE, &server, tools).await
+}
+
+/// The same of an older minor version, to upgrade from.
+pub(super) async fn older_restate(server: &Path, tools: &Tools) -> Result<Recipe> {
+    of_restate("older-restate", OLDER_RESTATE, server, tools).await
+}
+
+/// The tag begins with the version: by that the controller knows where an upgrade leads.
+async fn of_restate(
+    name: &'static str,
+    version: &'static str,
+    server: &Path,
+    tools: &Tools,
+) -> Result<Recipe> {
+    let control = tools.node_package("restatectl");
+    let base = base::layer(&[server, &control]).await?;
+    let layer = Layer::new().program(in_bin("restate-server"), server).program(in_bin("restatectl"), control);
     let config = base::config("/usr/local/bin/restate-server", &["PATH=/usr/local/bin"]);
-    Ok(Recipe { name: "restate", tag: None, config, layers: vec![base, layer] })
+    Ok(Recipe { name, tag: Some(version), config, layers: vec![base, layer] })
 }
 
 /// The TypeScript service: one bundled file and the interpreter that runs it.

@@ -26,6 +26,7 @@ pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Tally
     let node = node::up(context, &tools).await?;
     let images = images::ensure(context, &node).await?;
     let typescript = images::ensure_typescript(context, &node).await?;
+    let older_restate = images::ensure_older_restate(context, &node, &clients).await?;
     demo::chart::install(context, &node, &images).await?;
     let mut tally = Tally::default();
     for selection in selections(arguments, node.is_ours()) {
@@ -35,6 +36,7 @@ pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Tally
         command.args(selection);
         describe(&mut command, &node, &images);
         command.env("LAB_IMAGE_TYPESCRIPT", &typescript);
+        command.envs(older_restate.iter().map(|image| ("LAB_IMAGE_OLDER_RESTATE", image)));
         describe_clients(&mut command, &clients, tools.path("etcd"), arguments.all);
         browser::describe(context, arguments, &mut command).await?;
         if arguments.all {
@@ -73,7 +75,11 @@ fn selections(arguments: &TestArgs, ours: bool) -> Vec<Vec<String>> {
         Some(filter) if filter.contains(ALONE) => {
             vec![one_by_one.into_iter().chain(arguments.selection()).collect()]
         }
-        Some(_) => vec![together.collect()],
+        Some(_) if !ours => vec![together.collect()],
+        Some(filter) => {
+            let alone = one_by_one.into_iter().chain(arguments.all.then(|| "--include-ignored".to_owned()));
+            vec![together.collect(), alone.chain([format!("{ALONE}{filter}")]).collect()]
+        }
         // They take away definitions, and all that people have made of them: never on a cluster that is not ours.
         None if !ours => vec![together.collect()],
         None => vec![together.collect(), one_by_one.into_iter().chain([ALONE.to_owned()]).collect()],
@@ -142,7 +148,7 @@ mod tests {
     #[test]
     fn what_bears_no_company_runs_last_and_one_by_one() {
         assert_eq!(selected(None, true), ["--skip alone_", "--test-threads 1 alone_"]);
-        assert_eq!(selected(Some("fault"), true), ["--skip alone_ fault"]);
+        assert_eq!(selected(Some("fault"), true), ["--skip alone_ fault", "--test-threads 1 alone_fault"]);
         assert_eq!(selected(Some("alone_release"), true), ["--test-threads 1 alone_release"]);
     }
 
@@ -167,5 +173,6 @@ mod tests {
     #[test]
     fn nothing_is_taken_away_from_a_cluster_that_is_not_ours() {
         assert_eq!(selected(None, false), ["--skip alone_"]);
+        assert_eq!(selected(Some("cluster"), false), ["--skip alone_ cluster"]);
     }
 }

@@ -43,6 +43,19 @@ pub const NPM_MODULE: &str = "npm";
 /// Restate's programs.
 pub(super) const NPM_PROGRAMS: [&str; 3] = ["restate-server", "restatectl", "restate"];
 
+/// The version of them, as the lock file has it.
+pub const RESTATE: &str = "1.7.12";
+
+/// The folder with the lock file of a server of the oldest minor version that can be had, which only the long run of
+/// the tests needs: it is upgraded from there.
+pub const NPM_OLDER_MODULE: &str = "npm-older";
+
+/// That server alone.
+pub(super) const NPM_OLDER_PROGRAMS: [&str; 1] = ["restate-server"];
+
+/// Its version, as the lock file has it.
+pub const OLDER_RESTATE: &str = "1.6.1";
+
 /// All Go modules.
 pub const GO_MODULES: &[GoModule] = &[
     GoModule { name: "kubernetes-1.36", needed: Needed::By(Kubernetes::V1_36), programs: KUBERNETES },

@@ -18,7 +18,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-pub use catalogue::{GO_MODULES, GoModule, NPM_MODULE, Needed, Program};
+pub use catalogue::{
+    GO_MODULES, GoModule, NPM_MODULE, NPM_OLDER_MODULE, Needed, OLDER_RESTATE, Program, RESTATE,
+};
 pub use key::Key;
 use serde::{Deserialize, Serialize};
 
@@ -46,8 +48,12 @@ impl Tools {
     /// Builds what only the tests need: servers to compare with and clients, for the long run also what takes long.
     pub async fn of_tests(context: &Context, all: bool) -> Result<Self> {
         let modules = go::ensure_all(context, of_tests(all)).await?;
-        let python = if all { Some(python::ensure(context).await?) } else { None };
-        Ok(Self { modules: modules.into_iter().chain(python).collect() })
+        let (python, older) = if all {
+            (Some(python::ensure(context).await?), npm::ensure_older(context).await?)
+        } else {
+            (None, None)
+        };
+        Ok(Self { modules: modules.into_iter().chain(python).chain(older).collect() })
     }
 
     /// The Python with the libraries of the tests; none in the short run.
@@ -76,6 +82,11 @@ impl Tools {
         self.modules
             .get(NPM_MODULE)
             .map_or_else(|| PathBuf::from(program), |place| npm::program(place, program))
+    }
+
+    /// Restate's server of an older minor version; none in the short run, and where nobody has published one.
+    pub fn older_restate(&self) -> Option<PathBuf> {
+        self.modules.get(NPM_OLDER_MODULE).map(|place| npm::program(place, "restate-server"))
     }
 
     /// Are all programs where they should be? A cache may have been cleared.

@@ -8,7 +8,11 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{Key, NPM_MODULE, catalogue::NPM_PROGRAMS, locks, settle};
+use super::{
+    Key, NPM_MODULE, NPM_OLDER_MODULE,
+    catalogue::{NPM_OLDER_PROGRAMS, NPM_PROGRAMS},
+    locks, settle,
+};
 use crate::{Context, Result, process::Invocation};
 
 /// The files that `npm ci` reads.
@@ -16,13 +20,25 @@ const FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
 
 /// Installs the packages that the cache lacks; gives the module's name and place.
 pub(super) async fn ensure(context: &Context) -> Result<(String, PathBuf)> {
-    let folder = locks(NPM_MODULE);
-    let key = Key::of(&folder, &FILES, &[ARCH])?;
-    let place = context.cache.tools().join(format!("{NPM_MODULE}-{key}"));
-    if !place.is_dir() {
-        install(context, &folder, &place).await?;
+    module(context, NPM_MODULE, &NPM_PROGRAMS).await
+}
+
+/// The same of the server to upgrade from; none on a machine for which nobody has published it.
+pub(super) async fn ensure_older(context: &Context) -> Result<Option<(String, PathBuf)>> {
+    if ARCH != "x86_64" {
+        return Ok(None);
     }
-    Ok((NPM_MODULE.to_owned(), place))
+    module(context, NPM_OLDER_MODULE, &NPM_OLDER_PROGRAMS).await.map(Some)
+}
+
+async fn module(context: &Context, name: &str, programs: &[&str]) -> Result<(String, PathBuf)> {
+    let folder = locks(name);
+    let key = Key::of(&folder, &FILES, &[ARCH])?;
+    let place = context.cache.tools().join(format!("{name}-{key}"));
+    if !place.is_dir() {
+        install(context, &folder, &place, programs).await?;
+    }
+    Ok((name.to_owned(), place))
 }
 
 /// Where a program is in an installed module.
@@ -32,7 +48,7 @@ pub(super) fn program(place: &Path, name: &str) -> PathBuf {
     place.join("node_modules/@restatedev").join(package).join("bin").join(name)
 }
 
-async fn install(context: &Context, folder: &Path, place: &Path) -> Result<()> {
+async fn install(context: &Context, folder: &Path, place: &Path, programs: &[&str]) -> Result<()> {
     let step = context.progress.step("installing Restate");
     fs::create_dir_all(context.cache.tools())?;
     let unfinished = tempfile::Builder::new().prefix(".building-").tempdir_in(context.cache.tools())?;
@@ -42,32 +58,43 @@ async fn install(context: &Context, folder: &Path, place: &Path) -> Result<()> {
     let npm = Invocation::new("installing Restate's programs", "npm").dir(unfinished.path());
     let npm = npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
     npm.log(context.cache.logs().join("build-npm.log")).run().await?;
-    for name in NPM_PROGRAMS {
+    for name in programs {
         let path = program(unfinished.path(), name);
         fs::metadata(&path).with_context(|| format!("npm installed no {}", path.display()))?;
     }
     settle(&unfinished.keep(), place)?;
-    step.done("restate-server, restatectl, restate");
+    step.done(programs.join(", "));
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rstest::rstest;
 
-    #[test]
-    fn the_lock_file_names_no_host() {
-        let text = fs::read_to_string(locks(NPM_MODULE).join("package-lock.json")).expect("lock file");
+    use super::*;
+    use crate::tools::{OLDER_RESTATE, RESTATE};
+
+    fn lock(module: &str) -> String {
+        fs::read_to_string(locks(module).join("package-lock.json")).expect("lock file")
+    }
+
+    #[rstest]
+    #[case(NPM_MODULE)]
+    #[case(NPM_OLDER_MODULE)]
+    fn the_lock_file_names_no_host(#[case] module: &str) {
+        let text = lock(module);
         assert!(!text.contains("://"), "npm writes where it found a package unless .npmrc tells it not to");
     }
 
-    #[test]
-    fn every_package_is_pinned_by_its_digest() {
-        let text = fs::read(locks(NPM_MODULE).join("package-lock.json")).expect("lock file");
-        let lock: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    #[rstest]
+    #[case(NPM_MODULE, RESTATE)]
+    #[case(NPM_OLDER_MODULE, OLDER_RESTATE)]
+    fn every_package_is_pinned_by_its_digest(#[case] module: &str, #[case] version: &str) {
+        let lock: serde_json::Value = serde_json::from_str(&lock(module)).expect("JSON");
         let packages = lock["packages"].as_object().expect("packages");
         for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
             assert!(package["integrity"].is_string(), "{name}");
         }
+        assert_eq!(packages["node_modules/@restatedev/restate-server"]["version"], version);
     }
 }
