@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod beside;
+pub mod bucket;
 pub mod calls;
 pub mod explain;
 pub mod fault_proxy;
@@ -30,6 +31,7 @@ pub type Result<T = (), E = anyhow::Error> = std::result::Result<T, E>;
 
 pub use audit::Audit;
 pub use beside::Beside;
+pub use bucket::Bucket;
 pub use calls::Calls;
 pub use fault_proxy::{Fault, FaultProxy, Order};
 pub use kubectl::Kubectl;

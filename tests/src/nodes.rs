@@ -1,6 +1,6 @@
 //! A cluster of several nodes: what is asked of it, and what is done to it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
@@ -65,6 +65,12 @@ impl Nodes {
         self.lab.kubectl()?.run(exec.iter().chain(command)).await
     }
 
+    /// The cluster's ids of its nodes (`N1`), by the names of their pods.
+    pub async fn ids(&self) -> Result<BTreeMap<String, String>> {
+        let list = self.restatectl(0, &["nodes", "list"]).await?;
+        Ok(list.lines().filter_map(id_and_name).map(|(id, name)| (name.to_owned(), id.to_owned())).collect())
+    }
+
     /// The RestateCluster as it is stored.
     pub async fn stored(&self) -> Result<Value> {
         self.lab.kubectl()?.json(["get", "restatecluster", self.restate.name(), "-o", "json"]).await
@@ -84,6 +90,17 @@ impl Nodes {
             let is_of_now = condition["observedGeneration"] == object["metadata"]["generation"];
             let good = is_of_now && wanted(&condition);
             Ok(if good { Ok(condition) } else { Err(condition.to_string()) })
+        })
+        .await
+    }
+
+    /// Waits until the newest spec was looked at and a condition is not there, or says no.
+    pub async fn is_gone(&self, kind: &str, limit: Duration) -> Result {
+        eventually(&format!("{kind} of {} to go", self.restate.name()), limit, || async {
+            let (condition, object) = (self.condition(kind).await?, self.stored().await?);
+            let seen = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+            let gone = condition.is_null() || condition["status"] == "False";
+            Ok(if seen && gone { Ok(()) } else { Err(condition.to_string()) })
         })
         .await
     }
@@ -235,6 +252,19 @@ impl Nodes {
     }
 }
 
+/// A row of `restatectl nodes list`: id, generation, name, …
+fn id_and_name(row: &str) -> Option<(&str, &str)> {
+    let mut words = row.split_whitespace();
+    let (id, _, name) = (words.next()?, words.next()?, words.next()?);
+    let number = id.strip_prefix('N')?;
+    number.parse::<u32>().is_ok().then_some((id, name))
+}
+
+/// Is one of these ids in this text, by itself or with its generation (`N4:2`)?
+pub fn names_any(text: &str, ids: &[String]) -> bool {
+    text.split(|sign: char| !sign.is_ascii_alphanumeric()).any(|word| ids.iter().any(|id| id == word))
+}
+
 /// Skips what can only be done where the node runs on this machine: killing processes, and a ledger that pods reach.
 pub fn is_within_reach(lab: &Lab) -> bool {
     let ours = lab.is_ours();
@@ -250,4 +280,22 @@ pub async fn unchanged(nodes: &Nodes, images: &[String], count: i64) -> Result {
     let set = nodes.get("statefulset", "restate").await?;
     ensure!(set["spec"]["replicas"].as_i64() == Some(count), "{} nodes", set["spec"]["replicas"]);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_read_off_the_list() {
+        let list = "Node Configuration (v4)\n NODE  GEN  NAME       ADDRESS\n N12   2    restate-0  http://a:5122/\n";
+        assert_eq!(list.lines().filter_map(id_and_name).collect::<Vec<_>>(), [("N12", "restate-0")]);
+    }
+
+    #[test]
+    fn an_id_is_a_whole_word() {
+        let ids = ["N1".to_owned(), "N4".to_owned()];
+        assert!(names_any("{node: 2}  N4:2  [N2, N3]", &ids));
+        assert!(!names_any("{node: 2}  N14:2  [N2, N3, N41]", &ids));
+    }
 }

@@ -1,0 +1,68 @@
+//! Nodes of a cluster die, one by one and all at once, and lose a disk, while it is called. Long: with `--all`.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use restate_tests::{Lab, Load, Nodes, Pace, Result, nodes};
+use tokio::time::sleep;
+
+/// What is left of the calls may take so long.
+const REST: Duration = Duration::from_mins(4);
+/// Between two deaths: leaders move, calls go on.
+const PAUSE: Duration = Duration::from_secs(5);
+const COUNT: u32 = 3;
+
+/// Three nodes with two copies of everything, called without a pause; none where this run has no time for it.
+async fn called(about: &str) -> Result<Option<(Nodes, Load)>> {
+    let lab = Lab::of_this_run()?;
+    if !lab.runs_all() || !nodes::is_within_reach(&lab) {
+        return Ok(None);
+    }
+    let nodes = Nodes::make(&lab, about, &Nodes::spec(3)).await?;
+    nodes.are_replicated().await?;
+    let load = Load::begin(&lab, nodes.restate(), Pace::steady()).await?;
+    sleep(PAUSE).await;
+    Ok(Some((nodes, load)))
+}
+
+/// users.md §1b (op#195): two copies bear the loss of any node.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_node_dies_in_turn_and_no_call_is_lost() -> Result {
+    let Some((nodes, load)) = called("in-turn").await? else { return Ok(()) };
+    for node in 0..COUNT {
+        nodes.kill(node, COUNT.into()).await?;
+        sleep(PAUSE).await;
+    }
+    load.end(REST).await?.hold("each of three nodes killed in turn")
+}
+
+/// users.md §2a (1.6.0, op#22): the metadata's quorum comes together again, at the same addresses and at new ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_nodes_die_at_once_and_the_cluster_returns() -> Result {
+    let Some((nodes, load)) = called("at-once").await? else { return Ok(()) };
+    nodes.kill_all(COUNT).await?;
+    sleep(PAUSE).await;
+    nodes.replace_all(COUNT).await?;
+    load.end(REST).await?.hold("all of three nodes killed at once, then replaced at once")
+}
+
+/// users.md §1b and §4 (op#74): a pod that comes back with another disk is named, and mended as the docs say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_disk_is_named_and_its_node_mended() -> Result {
+    let Some((nodes, load)) = called("lost-disk").await? else { return Ok(()) };
+    nodes.lose_disk(2).await?;
+    let lost = nodes.until("NodeDataLoss", nodes::UP, |lost| lost["status"] == "True").await?;
+    let message = lost["message"].as_str().unwrap_or_default();
+    ensure!(message.contains("/restate-2)") && !message.contains("/restate-1)"), "{message}");
+    recover(&nodes, message.split_whitespace().next().context("no node is named")?).await?;
+    nodes.are_up(COUNT.into()).await?;
+    nodes.are_read_write(3).await?;
+    nodes.is_gone("NodeDataLoss", nodes::UP).await?;
+    load.end(REST).await?.hold("the disk of one of three nodes lost, and the node mended")
+}
+
+/// Lets the node (`N3`) begin anew with its empty disk: docs/clusters/recover.md, case 2.
+async fn recover(nodes: &Nodes, node: &str) -> Result {
+    let set = ["nodes", "set-storage-state", "--nodes", node, "--storage-state", "provisioning"];
+    nodes.restatectl(0, &[&set[..], &["--force", "--yes"]].concat()).await.map(drop)
+}
