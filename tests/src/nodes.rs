@@ -78,15 +78,14 @@ impl Nodes {
 
     /// A condition of the RestateCluster; null where it has none of this type.
     pub async fn condition(&self, kind: &str) -> Result<Value> {
-        let object = self.stored().await?;
-        let conditions = object["status"]["conditions"].as_array();
-        Ok(conditions.into_iter().flatten().find(|it| it["type"] == kind).cloned().unwrap_or_default())
+        Ok(condition_of(&self.stored().await?, kind))
     }
 
     /// Waits until a condition of the newest spec is as it should be, and gives it.
     pub async fn until(&self, kind: &str, limit: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         eventually(&format!("{kind} of {}", self.restate.name()), limit, || async {
-            let (condition, object) = (self.condition(kind).await?, self.stored().await?);
+            let object = self.stored().await?;
+            let condition = condition_of(&object, kind);
             let is_of_now = condition["observedGeneration"] == object["metadata"]["generation"];
             let good = is_of_now && wanted(&condition);
             Ok(if good { Ok(condition) } else { Err(condition.to_string()) })
@@ -94,13 +93,13 @@ impl Nodes {
         .await
     }
 
-    /// Waits until the newest spec was looked at and a condition is not there, or says no.
+    /// Waits until the newest spec was looked at and a condition is not there.
     pub async fn is_gone(&self, kind: &str, limit: Duration) -> Result {
         eventually(&format!("{kind} of {} to go", self.restate.name()), limit, || async {
-            let (condition, object) = (self.condition(kind).await?, self.stored().await?);
+            let object = self.stored().await?;
+            let condition = condition_of(&object, kind);
             let seen = object["status"]["observedGeneration"] == object["metadata"]["generation"];
-            let gone = condition.is_null() || condition["status"] == "False";
-            Ok(if seen && gone { Ok(()) } else { Err(condition.to_string()) })
+            Ok(if seen && condition.is_null() { Ok(()) } else { Err(condition.to_string()) })
         })
         .await
     }
@@ -250,6 +249,11 @@ impl Nodes {
         })
         .await
     }
+}
+
+fn condition_of(object: &Value, kind: &str) -> Value {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().find(|it| it["type"] == kind).cloned().unwrap_or_default()
 }
 
 /// A row of `restatectl nodes list`: id, generation, name, …

@@ -70,20 +70,17 @@ async fn show_operator(node: &Node) {
 /// The arguments of each run of the test program.
 fn selections(arguments: &TestArgs, ours: bool) -> Vec<Vec<String>> {
     let together = ["--skip", ALONE].map(str::to_owned).into_iter().chain(arguments.selection());
-    let one_by_one = ["--test-threads", "1"].map(str::to_owned);
-    match &arguments.filter {
-        Some(filter) if filter.contains(ALONE) => {
-            vec![one_by_one.into_iter().chain(arguments.selection()).collect()]
-        }
-        Some(_) if !ours => vec![together.collect()],
-        Some(filter) => {
-            let alone = one_by_one.into_iter().chain(arguments.all.then(|| "--include-ignored".to_owned()));
-            vec![together.collect(), alone.chain([format!("{ALONE}{filter}")]).collect()]
-        }
-        // They take away definitions, and all that people have made of them: never on a cluster that is not ours.
-        None if !ours => vec![together.collect()],
-        None => vec![together.collect(), one_by_one.into_iter().chain([ALONE.to_owned()]).collect()],
+    let one_by_one = ["--test-threads", "1"].map(str::to_owned).into_iter();
+    let filter = arguments.filter.as_deref().unwrap_or_default();
+    if filter.contains(ALONE) {
+        return vec![one_by_one.chain(arguments.selection()).collect()];
     }
+    // They take away definitions, and all that people have made of them: never on a cluster that is not ours.
+    if !ours {
+        return vec![together.collect()];
+    }
+    let alone = TestArgs { filter: Some(format!("{ALONE}{filter}")), ..arguments.clone() };
+    vec![together.collect(), one_by_one.chain(alone.selection()).collect()]
 }
 
 /// The same tests on the oldest Kubernetes that is supported, by a run of our own program.
