@@ -23,7 +23,8 @@ pub(super) async fn ensure(context: &Context) -> Result<(String, PathBuf)> {
     module(context, NPM_MODULE, &NPM_PROGRAMS).await
 }
 
-/// The same of the server to upgrade from; none on a machine for which nobody has published it.
+/// The same of the server to upgrade from; none on a machine for which nobody has published it. Its lock file names
+/// the package of the one platform that there is.
 pub(super) async fn ensure_older(context: &Context) -> Result<Option<(String, PathBuf)>> {
     if ARCH != "x86_64" {
         return Ok(None);
@@ -95,6 +96,6 @@ mod tests {
         for (name, package) in packages.iter().filter(|(name, _)| !name.is_empty()) {
             assert!(package["integrity"].is_string(), "{name}");
         }
-        assert_eq!(packages["node_modules/@restatedev/restate-server"]["version"], version);
+        assert_eq!(packages["node_modules/@restatedev/restate-server-linux-x64"]["version"], version);
     }
 }
