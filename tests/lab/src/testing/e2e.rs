@@ -57,7 +57,7 @@ pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Tally
 async fn show_operator(node: &Node) {
     let looks: [&[&str]; 4] = [
         &["get", "pods", "-o", "wide"],
-        &["get", "events", "--sort-by=.lastTimestamp"],
+        &["get", "events", "--field-selector=type=Warning", "--sort-by=.lastTimestamp"],
         &["logs", "deployment/restate-operator", "--tail=80"],
         &["logs", "deployment/restate-operator", "--tail=80", "--previous"],
     ];
