@@ -12,6 +12,7 @@ mod create;
 mod delete;
 mod deregister;
 mod error;
+mod nodes;
 mod note;
 mod patch;
 mod provision;
@@ -118,6 +119,12 @@ impl Executor {
             Step::Claim(claim) => self.claim(claim).await,
             Step::Provision(provision) => self.provision(provision).await,
             Step::Configure(configure) => self.configure(configure).await,
+            Step::ChangeNodes(change) => self.change_nodes(change).await,
+            Step::LeaveMetadata(leave) => self.leave_metadata(leave).await,
+            Step::JoinMetadata { cluster, node } => self.join_metadata(cluster, node).await,
+            Step::Snapshot(snapshot) => self.snapshot(snapshot).await,
+            Step::TrimLog(trim) => self.trim_log(trim).await,
+            Step::Stop { object, uid, replicas } => self.scale(object, uid, *replicas).await,
             Step::Note(note) => {
                 self.notices.tell(note, subject).await;
                 Ok(())
@@ -181,6 +188,7 @@ fn deadline(step: &Step) -> Duration {
     match step {
         Step::Deregister(_) => deregister::DEADLINE,
         Step::Provision(_) => provision::DEADLINE,
+        Step::ChangeNodes(_) | Step::LeaveMetadata(_) | Step::TrimLog(_) => nodes::DEADLINE,
         Step::Aside(step) => deadline(step),
         Step::Apply(..)
         | Step::Create(_)
@@ -193,6 +201,9 @@ fn deadline(step: &Step) -> Duration {
         | Step::Register(_)
         | Step::Claim(_)
         | Step::Configure(_)
+        | Step::JoinMetadata { .. }
+        | Step::Snapshot(_)
+        | Step::Stop { .. }
         | Step::Note(_) => API_DEADLINE,
     }
 }
@@ -212,6 +223,12 @@ fn word(step: &Step) -> &'static str {
         Step::Claim(_) => "Claim",
         Step::Provision(_) => "Provision",
         Step::Configure(_) => "Configure",
+        Step::ChangeNodes(_) => "ChangeNodes",
+        Step::LeaveMetadata(_) => "LeaveMetadata",
+        Step::JoinMetadata { .. } => "JoinMetadata",
+        Step::Snapshot(_) => "Snapshot",
+        Step::TrimLog(_) => "TrimLog",
+        Step::Stop { .. } => "Stop",
         Step::Note(_) => "Note",
         Step::Aside(step) => word(step),
     }

@@ -83,6 +83,30 @@ pub enum Step {
     Provision(Provision),
     /// Change the configuration of a cluster that was provisioned.
     Configure(Configure),
+    /// Change states of nodes in their cluster, or remove their entries, all in one compare-and-swap.
+    ChangeNodes(ChangeNodes),
+    /// Take one node out of those that hold the cluster's metadata.
+    LeaveMetadata(LeaveMetadata),
+    /// Let a node hold the cluster's metadata again.
+    JoinMetadata {
+        /// The cluster's name.
+        cluster: String,
+        /// gRPC address of that very node.
+        node: String,
+    },
+    /// Make a snapshot of a partition.
+    Snapshot(Snapshot),
+    /// Forget what a snapshot holds.
+    TrimLog(TrimLog),
+    /// Set `spec.replicas` of exactly this stateful set to fewer: the pods above belong to nodes that hold nothing.
+    Stop {
+        /// Which object.
+        object: ObjectRef,
+        /// Must still be this one.
+        uid: Uid,
+        /// To how many.
+        replicas: i32,
+    },
     /// Tell people.
     Note(Note),
     /// Beside the main path: where the inner step fails, the following ones still run, and the pass fails at its
@@ -95,7 +119,13 @@ impl Step {
     /// retried blindly.
     pub fn is_irreversible(&self) -> bool {
         match self {
-            Self::Deregister(_) | Self::Provision(_) | Self::Delete { .. } => true,
+            Self::Deregister(_)
+            | Self::Provision(_)
+            | Self::Delete { .. }
+            | Self::LeaveMetadata(_)
+            | Self::TrimLog(_)
+            | Self::Stop { .. } => true,
+            Self::ChangeNodes(change) => change.removes(),
             Self::Scale { replicas, .. } => *replicas == 0,
             Self::Patch(patch) => patch.replicas == Some(0),
             Self::Apply(..)
@@ -106,6 +136,8 @@ impl Step {
             | Self::Register(_)
             | Self::Claim(_)
             | Self::Configure(_)
+            | Self::JoinMetadata { .. }
+            | Self::Snapshot(_)
             | Self::Note(_) => false,
             Self::Aside(step) => step.is_irreversible(),
         }
@@ -272,6 +304,91 @@ pub struct Configure {
     pub found: Configuration,
     /// What it becomes.
     pub wanted: Configuration,
+}
+
+/// One write of the nodes' configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangeNodes {
+    /// The cluster's name.
+    pub cluster: String,
+    /// gRPC address of the node that is asked.
+    pub node: String,
+    /// Version of the nodes' configuration that the decision rests on: where it is another by now, nothing is written.
+    pub at: u32,
+    /// What becomes of which nodes.
+    pub changes: Vec<NodeChange>,
+}
+
+impl ChangeNodes {
+    /// Whether any node is removed: it never comes back.
+    pub fn removes(&self) -> bool {
+        self.changes.iter().any(|change| change.to == Become::Removed)
+    }
+}
+
+/// What becomes of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeChange {
+    /// Its id.
+    pub id: u32,
+    /// Its name: where the id has another, nothing is written.
+    pub name: String,
+    /// What becomes of it.
+    pub to: Become,
+}
+
+/// What becomes of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Become {
+    /// Its log server takes part in no new logs.
+    ReadOnly,
+    /// Its log server takes part in new logs.
+    ReadWrite,
+    /// Its worker takes no more partitions, and loses those that it has.
+    Draining,
+    /// Its worker takes partitions.
+    Active,
+    /// It is no node of the cluster any more.
+    Removed,
+}
+
+/// `RemoveNode` of the metadata servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaveMetadata {
+    /// The cluster's name.
+    pub cluster: String,
+    /// gRPC address of the node that leads them.
+    pub node: String,
+    /// Who leaves.
+    pub id: u32,
+    /// When it joined: which membership ends.
+    pub joined: i64,
+}
+
+/// `CreatePartitionSnapshot`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The cluster's name.
+    pub cluster: String,
+    /// gRPC address of the node that is asked.
+    pub node: String,
+    /// Which partition; the cluster has it.
+    pub partition: u32,
+    /// The last record that must be in it.
+    pub covers: u64,
+}
+
+/// `TrimLog`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrimLog {
+    /// The cluster's name.
+    pub cluster: String,
+    /// gRPC address of the node that is asked.
+    pub node: String,
+    /// Which log.
+    pub log: u32,
+    /// The last record that goes; a snapshot holds it.
+    pub up_to: u64,
 }
 
 /// Something that people should read in `kubectl describe`.

@@ -9,7 +9,8 @@
 //! - Ids are given in the order in which nodes joined, not by ordinal: a node is known by its name.
 //! - Restate checks nothing of what is written here. A removed node that still runs ends itself.
 //! - Only the leader of the metadata servers removes one; the member that leaves becomes a standby.
-//! - A node keeps its id for ever: an entry that was removed leaves a mark, and a new disk gets a new id.
+//! - An entry that was removed leaves a mark. A server of that name that starts with the old disk joins as a new node,
+//!   finds the mark of the old one on its disk and ends; with a new disk it is a new node with a new id.
 
 use tonic::Code;
 
@@ -25,6 +26,7 @@ pub const CHANGE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(
 const GET: &str = "/restate.metadata_proxy_svc.MetadataProxySvc/Get";
 const PUT: &str = "/restate.metadata_proxy_svc.MetadataProxySvc/Put";
 const SERVERS: &str = "/restate.metadata_server_svc.MetadataServerSvc/Status";
+const JOIN: &str = "/restate.metadata_server_svc.MetadataServerSvc/AddNode";
 const LEAVE: &str = "/restate.metadata_server_svc.MetadataServerSvc/RemoveNode";
 
 /// Where the nodes' configuration is stored.
@@ -123,6 +125,14 @@ impl Node {
         let leave = wire::Leave { node: member.id, joined: Some(member.joined) };
         let wire::Empty {} = self.call(LEAVE, leave, CHANGE_DEADLINE).await?;
         Ok(())
+    }
+
+    /// Lets this node hold the metadata again. Also where it does already: that is what was wanted.
+    pub async fn join_metadata(&self) -> Result<(), Error> {
+        match self.call::<_, wire::Empty>(JOIN, wire::Empty {}, CHANGE_DEADLINE).await {
+            Ok(wire::Empty {}) | Err(Error::AlreadyProvisioned { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// A value of the metadata store.
