@@ -404,7 +404,13 @@ impl World {
     /// What Kubernetes does: pods, their claims and disks, and what the set's status says.
     fn kubernetes(&mut self) {
         let wanted = self.running();
-        self.pods.retain(|ordinal, _| *ordinal < wanted);
+        // A pod takes its time to end.
+        let above: Vec<_> = self.pods.range(wanted..).map(|(ordinal, _)| *ordinal).collect();
+        for ordinal in above {
+            if self.chance(2) {
+                self.pods.remove(&ordinal);
+            }
+        }
         let pods = self.pods.clone();
         self.children.claims.retain(|claim| {
             let ordinal = claim.name_any().strip_prefix("storage-restate-").unwrap().parse().unwrap();
@@ -416,6 +422,8 @@ impl World {
             }
         }
         all_ready(&mut self.children);
+        let status = self.children.stateful_set.as_mut().unwrap().status.as_mut().unwrap();
+        status.replicas = i32::try_from(self.pods.len()).unwrap();
     }
 
     /// A pod with its disk: the one that is there, or a new one.
