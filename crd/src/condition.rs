@@ -399,7 +399,8 @@ mod tests {
         let names: Vec<&str> = ConditionType::iter().map(Into::into).collect();
         let expected = "Ready Progressing Available Registered Stalled Draining Provisioned NotYetActedOn \
                         StorageAsWanted IdentityReady ClusterConfigDrift NodeDataLoss UpgradeHeld \
-                        SnapshotsNotConfigured MemoryOvercommitted AdminAccessClosed SharesOperatorNamespace";
+                        SnapshotsNotConfigured MemoryOvercommitted AdminAccessClosed SharesOperatorNamespace \
+                        ScalingDown";
         assert_eq!(names.join(" "), expected);
     }
 
