@@ -112,7 +112,9 @@ impl Executor {
             Step::Patch(patch) => self.patch(patch).await,
             Step::TakeOver { object, uid } => self.take_over(object, uid).await,
             Step::Owners { object, uid, owners } => self.own(object, uid, owners).await,
-            Step::Scale { object, uid, replicas } => self.scale(object, uid, *replicas).await,
+            Step::Scale { object, uid, replicas } | Step::Stop { object, uid, replicas } => {
+                self.scale(object, uid, *replicas).await
+            }
             Step::Delete { object, uid, propagation } => self.delete(object, uid, *propagation).await,
             Step::Register(registration) => self.register(registration).await,
             Step::Deregister(deregistration) => self.deregister(deregistration).await,
@@ -124,7 +126,6 @@ impl Executor {
             Step::JoinMetadata { cluster, node } => self.join_metadata(cluster, node).await,
             Step::Snapshot(snapshot) => self.snapshot(snapshot).await,
             Step::TrimLog(trim) => self.trim_log(trim).await,
-            Step::Stop { object, uid, replicas } => self.scale(object, uid, *replicas).await,
             Step::Note(note) => {
                 self.notices.tell(note, subject).await;
                 Ok(())

@@ -46,13 +46,16 @@ impl Restates {
     pub(crate) async fn make_snapshot(&self, wanted: &Snapshot) -> Result<(), Error> {
         let Snapshot { cluster, node, partition, covers } = wanted;
         match Node::new(node)?.create_snapshot(*partition, Some(*covers), false).await {
-            Ok(made) => tracing::info!(cluster, partition, snapshot = made.id, "made a snapshot"),
-            Err(node::Error::TimedOut { .. }) => {
-                tracing::info!(cluster, partition, "a snapshot takes its time")
+            Ok(made) => {
+                tracing::info!(cluster, partition, snapshot = made.id, "made a snapshot");
+                Ok(())
             }
-            Err(error) => return Err(error.into()),
+            Err(node::Error::TimedOut { .. }) => {
+                tracing::info!(cluster, partition, "a snapshot takes its time");
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 
     /// Forgets what a snapshot holds.
