@@ -12,6 +12,7 @@ mod create;
 mod delete;
 mod deregister;
 mod error;
+mod nodes;
 mod note;
 mod patch;
 mod provision;
@@ -111,13 +112,20 @@ impl Executor {
             Step::Patch(patch) => self.patch(patch).await,
             Step::TakeOver { object, uid } => self.take_over(object, uid).await,
             Step::Owners { object, uid, owners } => self.own(object, uid, owners).await,
-            Step::Scale { object, uid, replicas } => self.scale(object, uid, *replicas).await,
+            Step::Scale { object, uid, replicas } | Step::Stop { object, uid, replicas } => {
+                self.scale(object, uid, *replicas).await
+            }
             Step::Delete { object, uid, propagation } => self.delete(object, uid, *propagation).await,
             Step::Register(registration) => self.register(registration).await,
             Step::Deregister(deregistration) => self.deregister(deregistration).await,
             Step::Claim(claim) => self.claim(claim).await,
             Step::Provision(provision) => self.provision(provision).await,
             Step::Configure(configure) => self.configure(configure).await,
+            Step::ChangeNodes(change) => self.change_nodes(change).await,
+            Step::LeaveMetadata(leave) => self.leave_metadata(leave).await,
+            Step::JoinMetadata { cluster, node } => self.join_metadata(cluster, node).await,
+            Step::Snapshot(snapshot) => self.snapshot(snapshot).await,
+            Step::TrimLog(trim) => self.trim_log(trim).await,
             Step::Note(note) => {
                 self.notices.tell(note, subject).await;
                 Ok(())
@@ -181,6 +189,7 @@ fn deadline(step: &Step) -> Duration {
     match step {
         Step::Deregister(_) => deregister::DEADLINE,
         Step::Provision(_) => provision::DEADLINE,
+        Step::ChangeNodes(_) | Step::LeaveMetadata(_) | Step::TrimLog(_) => nodes::DEADLINE,
         Step::Aside(step) => deadline(step),
         Step::Apply(..)
         | Step::Create(_)
@@ -193,6 +202,9 @@ fn deadline(step: &Step) -> Duration {
         | Step::Register(_)
         | Step::Claim(_)
         | Step::Configure(_)
+        | Step::JoinMetadata { .. }
+        | Step::Snapshot(_)
+        | Step::Stop { .. }
         | Step::Note(_) => API_DEADLINE,
     }
 }
@@ -212,6 +224,12 @@ fn word(step: &Step) -> &'static str {
         Step::Claim(_) => "Claim",
         Step::Provision(_) => "Provision",
         Step::Configure(_) => "Configure",
+        Step::ChangeNodes(_) => "ChangeNodes",
+        Step::LeaveMetadata(_) => "LeaveMetadata",
+        Step::JoinMetadata { .. } => "JoinMetadata",
+        Step::Snapshot(_) => "Snapshot",
+        Step::TrimLog(_) => "TrimLog",
+        Step::Stop { .. } => "Stop",
         Step::Note(_) => "Note",
         Step::Aside(step) => word(step),
     }

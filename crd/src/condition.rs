@@ -49,6 +49,8 @@ pub enum ConditionType {
     AdminAccessClosed,
     /// The cluster lives in the operator's own namespace.
     SharesOperatorNamespace,
+    /// Fewer nodes are wanted than run: they are emptied and removed, or something stands against it.
+    ScalingDown,
 }
 
 /// Whether a condition holds.
@@ -118,7 +120,30 @@ pub enum Reason {
     /// The last pass failed; it is repeated with growing pauses.
     ReconcileFailed,
 
+    /// Nodes that are to be removed take nothing new.
+    NodesDraining,
+    /// Partitions are still on nodes that are to be removed.
+    AwaitingPartitions,
+    /// Logs still write to nodes that are to be removed.
+    AwaitingLogs,
+    /// Old segments of logs are trimmed off nodes that are to be removed.
+    TrimmingLogs,
+    /// Nodes that are to be removed leave those that hold the metadata.
+    LeavingMetadata,
+    /// Nodes that hold nothing any more are stopped.
+    StoppingNodes,
+    /// Nodes that run no more are removed from the cluster.
+    RemovingNodes,
+    /// The volumes of removed nodes are dealt with.
+    ReleasingVolumes,
+    /// Nodes that were to be removed are wanted again.
+    NodesReturning,
+    /// Nodes do not live, or not in full use.
+    NodesSilent,
+
     // Somebody has to act
+    /// The nodes that would be left are too few, or too near to each other, for the copies.
+    ReplicationWouldNotHold,
     /// A field has a value that cannot be acted on; the message names it.
     InvalidSpec,
     /// The selector does not match the labels of the pod template.
@@ -374,7 +399,8 @@ mod tests {
         let names: Vec<&str> = ConditionType::iter().map(Into::into).collect();
         let expected = "Ready Progressing Available Registered Stalled Draining Provisioned NotYetActedOn \
                         StorageAsWanted IdentityReady ClusterConfigDrift NodeDataLoss UpgradeHeld \
-                        SnapshotsNotConfigured MemoryOvercommitted AdminAccessClosed SharesOperatorNamespace";
+                        SnapshotsNotConfigured MemoryOvercommitted AdminAccessClosed SharesOperatorNamespace \
+                        ScalingDown";
         assert_eq!(names.join(" "), expected);
     }
 

@@ -22,6 +22,7 @@ mod seen;
 mod service_account;
 mod services;
 mod settings;
+mod shrink;
 mod signing;
 mod stateful_set;
 mod status;
@@ -42,6 +43,10 @@ pub use provisioning::{
 pub use replication::{Configuration, Configured, asks_configuration};
 pub use seen::{Children, Member, Node, NodeIdentity, Operator, Peer, Seen};
 pub use services::{ADMIN_PORT, INGRESS_PORT, NODE_PORT};
+pub use shrink::{
+    Log, Metadata, Partition, Placed, REMOVED, REMOVING, Segment, Storage, Survey, Surveyed, Worker,
+    asks_survey, has_metadata_servers, survey_addresses,
+};
 pub use signing::provider_class_ref;
 pub use status::{deleting, invalid, status};
 pub use storage::{REPLACED, classes_to_ask};

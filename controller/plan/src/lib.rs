@@ -14,6 +14,7 @@ pub mod ownership;
 
 pub use object::{Object, ObjectRef, Uid};
 pub use step::{
-    Admin, Claim, Configure, Deregistration, EventKind, LookAgain, Manager, Note, Outcome, Patch, Plan,
-    Proof, Propagation, Provision, Registration, Step, Version,
+    Admin, Become, ChangeNodes, Claim, Configure, Deregistration, EventKind, LeaveMetadata, LookAgain,
+    Manager, NodeChange, Note, Outcome, Patch, Plan, Proof, Propagation, Provision, Registration, Snapshot,
+    Step, TrimLog, Version,
 };

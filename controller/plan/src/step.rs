@@ -1,6 +1,8 @@
 //! What a plan is made of. A step carries every name, number and precondition that its execution needs: the
 //! executor chooses nothing, and runs the steps in the order given until one fails.
 
+mod nodes;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,6 +12,8 @@ use strum::IntoStaticStr;
 
 use crate::cluster::Configuration;
 use crate::{Object, ObjectRef, Uid};
+
+pub use nodes::{Become, ChangeNodes, LeaveMetadata, NodeChange, Snapshot, TrimLog};
 
 /// The decision of one pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +87,30 @@ pub enum Step {
     Provision(Provision),
     /// Change the configuration of a cluster that was provisioned.
     Configure(Configure),
+    /// Change states of nodes in their cluster, or remove their entries, all in one compare-and-swap.
+    ChangeNodes(ChangeNodes),
+    /// Take one node out of those that hold the cluster's metadata.
+    LeaveMetadata(LeaveMetadata),
+    /// Let a node hold the cluster's metadata again.
+    JoinMetadata {
+        /// The cluster's name.
+        cluster: String,
+        /// gRPC address of that very node.
+        node: String,
+    },
+    /// Make a snapshot of a partition.
+    Snapshot(Snapshot),
+    /// Forget what a snapshot holds.
+    TrimLog(TrimLog),
+    /// Set `spec.replicas` of exactly this stateful set to fewer: the pods above belong to nodes that hold nothing.
+    Stop {
+        /// Which object.
+        object: ObjectRef,
+        /// Must still be this one.
+        uid: Uid,
+        /// To how many.
+        replicas: i32,
+    },
     /// Tell people.
     Note(Note),
     /// Beside the main path: where the inner step fails, the following ones still run, and the pass fails at its
@@ -95,7 +123,13 @@ impl Step {
     /// retried blindly.
     pub fn is_irreversible(&self) -> bool {
         match self {
-            Self::Deregister(_) | Self::Provision(_) | Self::Delete { .. } => true,
+            Self::Deregister(_)
+            | Self::Provision(_)
+            | Self::Delete { .. }
+            | Self::LeaveMetadata(_)
+            | Self::TrimLog(_)
+            | Self::Stop { .. } => true,
+            Self::ChangeNodes(change) => change.removes(),
             Self::Scale { replicas, .. } => *replicas == 0,
             Self::Patch(patch) => patch.replicas == Some(0),
             Self::Apply(..)
@@ -106,6 +140,8 @@ impl Step {
             | Self::Register(_)
             | Self::Claim(_)
             | Self::Configure(_)
+            | Self::JoinMetadata { .. }
+            | Self::Snapshot(_)
             | Self::Note(_) => false,
             Self::Aside(step) => step.is_irreversible(),
         }

@@ -40,6 +40,9 @@ pub(crate) enum Error {
     /// A cluster's configuration could not be read or changed.
     #[error("failed to configure {cluster}")]
     Configure { cluster: String, source: Box<crate::restates::Error> },
+    /// A cluster's nodes, logs or metadata servers could not be changed.
+    #[error("failed to {verb} of {cluster}")]
+    Nodes { verb: &'static str, cluster: String, source: Box<crate::restates::Error> },
     /// A node did not answer when it was asked for the last time before the provisioning.
     #[error("node {node} does not answer: {why}")]
     Silent { node: String, why: String },
@@ -79,6 +82,7 @@ impl Error {
             | Self::Deregister { .. }
             | Self::Provision { .. }
             | Self::Configure { .. }
+            | Self::Nodes { .. }
             | Self::Silent { .. }
             | Self::Deadline { .. } => None,
         }

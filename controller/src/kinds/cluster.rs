@@ -10,7 +10,9 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::core::DynamicObject;
 use kube::{Api, Client, Resource, ResourceExt};
 use restate_crd::{Conditions, RestateCluster, RestateClusterStatus, finalizer};
-use restate_plan::cluster::{self, Children, Configured, Foreign, Found, Invalid, NAME, PEERS, Seen, Valid};
+use restate_plan::cluster::{
+    self, Children, Configured, Foreign, Found, Invalid, NAME, PEERS, Seen, Surveyed, Valid,
+};
 use restate_plan::{LookAgain, ObjectRef, Outcome, Plan};
 
 use crate::engine::{Context, Decision, Error, Finalizer, Kind, look};
@@ -43,6 +45,7 @@ impl Kind for RestateCluster {
             nodes: Vec::new(),
             configuration: Configured::NotAsked,
             members: None,
+            survey: Surveyed::NotAsked,
             identities: Vec::new(),
             users: users(object, &context.stores),
             operator: context.operator.as_ref().clone(),
@@ -86,6 +89,10 @@ async fn look_at_nodes(valid: &Valid, seen: &mut Seen, context: &Context) {
     if cluster::asks_members(valid, seen) {
         let nodes = cluster::node_addresses(&valid.name, valid.replicas, &seen.operator.dns_suffix);
         seen.members = context.restates.members(&nodes).await;
+    }
+    if cluster::asks_survey(valid, seen) {
+        let nodes = cluster::survey_addresses(valid, seen);
+        seen.survey = context.restates.survey(&nodes, cluster::has_metadata_servers(valid)).await;
     }
     let asks_configuration = cluster::asks_configuration(valid, seen);
     if !cluster::asks_nodes(valid) && !asks_configuration {

@@ -34,6 +34,11 @@ impl Error {
         }
     }
 
+    /// Whether what the decision rests on is not so any more.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Node(node::Error::Changed { .. }))
+    }
+
     /// Code and words, where Restate will refuse the same for ever.
     pub(crate) fn final_rejection(&self) -> Option<(String, String)> {
         let Self::Admin(error) = self else { return None };
@@ -111,21 +116,7 @@ impl Restates {
 
     /// The cluster's configuration, as this node says it.
     pub(crate) async fn configuration(&self, node: &str) -> Result<Configuration, Error> {
-        let found = Node::new(node)?.configuration().await?;
-        let node::Configuration {
-            partitions,
-            partition_replication,
-            log_provider,
-            log_replication,
-            target_nodeset_size,
-        } = found;
-        Ok(Configuration {
-            partitions,
-            partition_replication,
-            log_provider,
-            log_replication,
-            target_nodeset_size,
-        })
+        Ok(super::nodes::of_cluster(Node::new(node)?.configuration().await?))
     }
 
     /// Changes the cluster's configuration.

@@ -95,7 +95,43 @@ async fn a_configuration_is_changed_as_it_was_written_and_nodes_are_listed() {
 
     let listed = node.members().await.unwrap();
     assert_eq!(listed.len(), 1);
-    assert_eq!((listed[0].id, &listed[0].storage), (1, &node::StorageState::Other("read-write".to_owned())));
+    assert_eq!((listed[0].id, &listed[0].storage), (1, &node::StorageState::ReadWrite));
+}
+
+#[tokio::test]
+async fn a_nodes_states_are_changed_and_what_is_on_it_is_told() {
+    let Some(server) = provisioned().await else { return };
+    let node = server.node();
+    let before = node.nodes().await.unwrap();
+    let [only] = before.nodes.as_slice() else { panic!("{before:?}") };
+    let change = |to| node::Change { node: only.id, name: only.name.clone(), to };
+    let draining = [
+        change(node::Become::Storage(node::StorageState::ReadOnly)),
+        change(node::Become::Worker(node::WorkerState::Draining)),
+    ];
+    let stale = node.change_nodes(before.version - 1, &draining).await.unwrap_err();
+    assert!(matches!(stale, node::Error::Changed { .. }), "{stale:?}");
+    let version = node.change_nodes(before.version, &draining).await.unwrap();
+    let after = node.nodes().await.unwrap();
+    assert_eq!((after.version, version), (before.version + 1, before.version + 1));
+    let found = (&after.nodes[0].storage, &after.nodes[0].worker);
+    assert_eq!(found, (&node::StorageState::ReadOnly, &node::WorkerState::Draining));
+    let back = [
+        change(node::Become::Storage(node::StorageState::ReadWrite)),
+        change(node::Become::Worker(node::WorkerState::Active)),
+    ];
+    node.change_nodes(version, &back).await.unwrap();
+    assert_eq!(node.nodes().await.unwrap().nodes, before.nodes, "everything else stayed as it was");
+
+    let logs = node.logs().await.unwrap().logs;
+    assert_eq!(logs.iter().map(|log| log.id).collect::<Vec<_>>(), [0, 1]);
+    assert!(logs.iter().flat_map(|log| &log.segments).all(|segment| segment.held == node::Held::By(vec![1])));
+    assert!(node.replicas(1).await.unwrap().current.iter().all(|id| *id == 1));
+    assert!(node.replicas(7).await.is_err(), "a partition that is not there has no word");
+    let servers = node.metadata_servers().await.unwrap();
+    assert_eq!((servers.leader, servers.members.len()), (Some(1), 1));
+    assert!(node.leave_metadata(servers.members[0]).await.is_err(), "the last one stays");
+    assert!(node.create_snapshot(0, None, false).await.is_err(), "there is nowhere to put it");
 }
 
 fn wish(service: &Service, force: bool) -> Registration {

@@ -1,22 +1,20 @@
 //! Fields that are accepted and not acted on yet: said in a condition, never silently ignored.
 
-use k8s_openapi::api::apps::v1::StatefulSet;
-
-use super::{Valid, stateful_set};
+use super::{Seen, Valid, shrink, stateful_set};
 
 /// One sentence per field that is not acted on yet.
-pub(super) fn fields(valid: &Valid, found: Option<&StatefulSet>) -> Vec<String> {
-    let mut fields = Vec::new();
-    if let Some(found) = found {
-        fields.extend(shrinking(valid, found));
-    }
-    fields
+pub(super) fn fields(valid: &Valid, seen: &Seen) -> Vec<String> {
+    shrink::retained(valid, seen).into_iter().chain(shrinking(valid, seen)).collect()
 }
 
-fn shrinking(valid: &Valid, found: &StatefulSet) -> Option<String> {
-    let running = stateful_set::observed_replicas(found);
+/// What a cluster's nodes hold is known once they are one.
+fn shrinking(valid: &Valid, seen: &Seen) -> Option<String> {
+    let running = stateful_set::observed_replicas(seen.children.stateful_set.as_ref()?);
     let wanted = valid.replicas;
-    (wanted < running).then(|| {
-        format!("spec.compute.replicas: {wanted} is fewer than the {running} nodes that run; nodes are not removed")
+    (wanted < running && !valid.provisioned).then(|| {
+        format!(
+            "spec.compute.replicas: {wanted} is fewer than the {running} nodes that run; nodes are not removed before the \
+             cluster is provisioned"
+        )
     })
 }

@@ -9,8 +9,8 @@ use restate_crd::RestateCluster;
 
 use super::{
     Children, Provisioning, Seen, Valid, config_map, data_loss, disruption_budget, identity, metadata,
-    namespace, policies, provisioning, replication, service_account, services, signing, stateful_set, status,
-    storage, validate,
+    namespace, policies, provisioning, replication, service_account, services, shrink, signing, stateful_set,
+    status, storage, validate,
 };
 use crate::{EventKind, LookAgain, Note, ObjectRef, Outcome, Plan, Propagation, Step, Uid, applied};
 
@@ -24,6 +24,9 @@ const ASK_OTHERS_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// How soon the cluster is asked again which of its nodes lost a disk.
 const ASK_MEMBERS_AGAIN: SignedDuration = SignedDuration::from_secs(20);
+
+/// How soon a cluster is asked again that becomes smaller: partitions and logs move within seconds.
+const ASK_SURVEY_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// What to do about a cluster that is wanted.
 pub fn plan(valid: &Valid, seen: &Seen, now: Timestamp) -> Plan {
@@ -43,6 +46,7 @@ pub fn plan(valid: &Valid, seen: &Seen, now: Timestamp) -> Plan {
         steps.push(provisioned_note());
     }
     steps.extend(replication::step(valid, seen));
+    steps.extend(shrink::decide(valid, seen).into_iter().flat_map(|shrinking| shrinking.steps));
     Plan { steps, outcome: outcome(valid, seen, &decision) }
 }
 
@@ -152,6 +156,9 @@ fn outcome(valid: &Valid, seen: &Seen, decision: &Provisioning) -> Outcome {
         Provisioning::Claimed { until, .. } => waiting("ProvisioningClaimed", LookAgain::At(*until)),
         Provisioning::ByHand | Provisioning::ByServer => {
             waiting("AwaitingProvisioning", LookAgain::After(ASK_IF_PROVISIONED))
+        }
+        Provisioning::Done if shrink::asks_survey(valid, seen) => {
+            waiting("ScalingDown", LookAgain::After(ASK_SURVEY_AGAIN))
         }
         Provisioning::Done if replication::is_awaited(valid, seen) => {
             waiting("ClusterConfigDrift", LookAgain::After(ASK_OTHERS_AGAIN))

@@ -50,7 +50,7 @@ pub(super) struct Replication(BTreeMap<Scope, u8>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::EnumString, strum::Display)]
 #[strum(serialize_all = "lowercase")]
-enum Scope {
+pub(super) enum Scope {
     Region,
     Zone,
     Node,
@@ -67,7 +67,7 @@ impl Replication {
     }
 
     /// Copies that are at least so far apart.
-    fn at(&self, scope: Scope) -> u8 {
+    pub(super) fn at(&self, scope: Scope) -> u8 {
         self.0.range(..=scope).map(|(_, copies)| *copies).max().unwrap_or(1)
     }
 

@@ -3,7 +3,7 @@
 //! A changed pod template restarts nodes, so the template follows the user's own fields alone: their digest is
 //! recorded, and while it stays the same the template stays as it was found, whoever made it and whatever our
 //! defaults are today. Claim templates are immutable and are taken over as found; where volumes have outgrown them,
-//! the set is replaced ([`super::storage`]). Shrinking is not done here.
+//! the set is replaced ([`super::storage`]). Fewer nodes are not made here ([`super::shrink`]).
 
 use k8s_openapi::api::apps::v1::{
     StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube_core::{ObjectMeta, ResourceExt};
 use restate_crd::cluster::{Compute, Security};
 
-use super::{NAME, Operator, PEERS, Seen, Valid, identity, metadata, pod, storage, upgrade};
+use super::{NAME, Operator, PEERS, Seen, Valid, identity, metadata, pod, shrink, storage, upgrade};
 use crate::{Manager, ObjectRef, Step, Uid, applied, bookkeeping};
 
 /// Annotation with the digest of those fields of the spec that make the pod template.
@@ -30,7 +30,7 @@ pub(super) fn stateful_set(valid: &Valid, operator: &Operator, found: Option<&St
     let fields = template_fields(valid);
     metadata.annotations.get_or_insert_default().insert(TEMPLATE_FIELDS.to_owned(), fields);
     let spec = StatefulSetSpec {
-        replicas: Some(replicas(valid, found)),
+        replicas: Some(valid.replicas.max(found.map_or(0, observed_replicas))),
         pod_management_policy: Some("Parallel".to_owned()),
         persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
             when_deleted: Some("Retain".to_owned()),
@@ -49,13 +49,21 @@ pub(super) fn stateful_set(valid: &Valid, operator: &Operator, found: Option<&St
 pub(super) fn step(valid: &Valid, seen: &Seen) -> Option<Step> {
     let Seen { children, operator, .. } = seen;
     let found = children.stateful_set.as_ref();
-    let apply = |set: StatefulSet| Step::Apply(Manager::Operator, Box::new(set.into()));
+    let replicas = replicas(valid, seen);
+    let apply = |mut set: StatefulSet| {
+        set.spec.get_or_insert_default().replicas = Some(replicas);
+        Step::Apply(Manager::Operator, Box::new(set.into()))
+    };
     let Some(existing) = found else {
         let again = storage::replaced(valid);
         if again.is_none() && identity::is_awaited(valid, seen) {
             return None;
         }
-        return Some(apply(again.unwrap_or_else(|| stateful_set(valid, operator, None))));
+        // One that is made again has as many as it had.
+        return Some(again.map_or_else(
+            || apply(stateful_set(valid, operator, None)),
+            |again| Step::Apply(Manager::Operator, Box::new(again.into())),
+        ));
     };
     if storage::is_going(existing) {
         return None;
@@ -71,16 +79,14 @@ pub(super) fn step(valid: &Valid, seen: &Seen) -> Option<Step> {
         Some(recorded) if *recorded != fields && upgrade::held(valid, children).is_none() => {
             Some(apply(stateful_set(valid, operator, found)))
         }
-        Some(_) => {
-            let replicas = replicas(valid, found);
-            (observed_replicas(existing) != replicas).then_some(Step::Scale { object, uid, replicas })
-        }
+        Some(_) => (observed_replicas(existing) != replicas).then_some(Step::Scale { object, uid, replicas }),
     }
 }
 
-/// As many as wanted, never fewer than there are.
-fn replicas(valid: &Valid, found: Option<&StatefulSet>) -> i32 {
-    valid.replicas.max(found.map_or(0, observed_replicas))
+/// As many as wanted and possible, never fewer than there are.
+fn replicas(valid: &Valid, seen: &Seen) -> i32 {
+    let running = seen.children.stateful_set.as_ref().map_or(0, observed_replicas);
+    shrink::most(valid, seen, running).max(running)
 }
 
 /// How many nodes the stateful set is told to run.

@@ -8,7 +8,7 @@ use restate_crd::condition::{ConditionStatus, ConditionType, Conditions, Reason,
 
 use super::{
     Children, Invalid, Provisioning, Seen, Valid, data_loss, identity, metadata, pending, plan, provisioning,
-    replication, stateful_set, storage, upgrade, warnings,
+    replication, shrink, stateful_set, storage, upgrade, warnings,
 };
 
 /// The status of a cluster whose spec cannot be acted on: what exists stays as it is.
@@ -78,6 +78,8 @@ impl Facts<'_> {
             conditions.set(kind, verdict.of_generation(self.valid.generation), now);
         }
         self.publish_or_clear(conditions, ConditionType::IdentityReady, self.identity(), now);
+        let shrinking = shrink::verdict(self.valid, self.seen);
+        self.publish_or_clear(conditions, ConditionType::ScalingDown, shrinking, now);
         let drift = replication::verdict(self.valid, self.seen);
         if drift.is_some() || !self.valid.said.configuration_settled {
             self.publish_or_clear(conditions, ConditionType::ClusterConfigDrift, drift, now);
@@ -190,7 +192,7 @@ impl Facts<'_> {
     }
 
     fn not_yet_acted_on(&self) -> Verdict {
-        let fields = pending::fields(self.valid, self.seen.children.stateful_set.as_ref());
+        let fields = pending::fields(self.valid, self.seen);
         if fields.is_empty() {
             return Verdict::new(ConditionStatus::False, Reason::AllFieldsActedOn, "every field is acted on");
         }

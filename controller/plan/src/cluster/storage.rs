@@ -122,6 +122,19 @@ fn claims<'a>(valid: &'a Valid, children: &'a Children) -> impl Iterator<Item = 
     })
 }
 
+/// The cluster's claims by their nodes' ordinals, also those that go.
+pub(super) fn claims_by_ordinal<'a>(
+    valid: &'a Valid,
+    children: &'a Children,
+) -> impl Iterator<Item = (i32, &'a PersistentVolumeClaim)> {
+    let labels = metadata::selector_labels(&valid.name);
+    children.claims.iter().filter_map(move |claim| {
+        let ours = labels.iter().all(|(key, value)| claim.labels().get(key) == Some(value));
+        let ordinal = ordinal(claim).and_then(|ordinal| i32::try_from(ordinal).ok());
+        Some((ordinal.filter(|_| ours)?, claim))
+    })
+}
+
 fn ordinal(claim: &PersistentVolumeClaim) -> Option<u32> {
     claim.metadata.name.as_deref()?.strip_prefix(PREFIX)?.parse().ok()
 }

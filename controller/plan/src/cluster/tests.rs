@@ -16,6 +16,7 @@ mod growth;
 mod identities;
 mod reach;
 mod rules;
+mod shrinking;
 mod volumes;
 
 use super::*;
@@ -293,22 +294,6 @@ fn a_foreign_stateful_set_is_left_alone_and_said() {
     assert_eq!(plan(&valid, &seen, now()).steps, vec![]);
     let status = status(&object, &valid, &seen, now());
     assert!(status.conditions.holds(ConditionType::Stalled));
-}
-
-#[test]
-fn nodes_are_never_removed() {
-    let mut object = object(RICH);
-    object.spec.compute.replicas = Some(1);
-    let valid = validate(&object).unwrap();
-    let first = plan(&valid, &seen(children(RICH)), now());
-    let adopted = after(children(RICH), &first);
-    let second = plan(&valid, &seen(adopted.clone()), now());
-    assert_eq!(second.steps, vec![]);
-    let status = status(&object, &valid, &seen(adopted), now());
-    let pending = status.conditions.get(ConditionType::NotYetActedOn).unwrap();
-    let message = pending.message.as_deref().unwrap();
-    assert_eq!(pending.status, "True");
-    assert!(message.contains("spec.compute.replicas"), "{message}");
 }
 
 #[test]

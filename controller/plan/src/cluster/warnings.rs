@@ -21,16 +21,21 @@ pub(super) fn warnings(valid: &Valid, seen: &Seen) -> [(ConditionType, Option<(R
 
 /// Without snapshots logs cannot be trimmed for nodes that come later, and those cannot catch up.
 fn snapshots(valid: &Valid) -> Option<(Reason, String)> {
-    let env = valid.compute.env.as_deref().unwrap_or_default();
-    let path = ["worker", "snapshots", "destination"];
-    let said = settings::text(&valid.settings, env, &path, "RESTATE_WORKER__SNAPSHOTS__DESTINATION");
-    (valid.replicas > 1 && said == settings::Setting::Unset).then(|| {
+    (valid.replicas > 1 && has_no_snapshots(valid)).then(|| {
         let message = format!(
             "{} nodes and no worker.snapshots.destination in spec.config: a node that was away for long cannot catch up",
             valid.replicas
         );
         (Reason::NoSnapshotDestination, message)
     })
+}
+
+/// Whether neither configuration nor environment say where snapshots go.
+pub(super) fn has_no_snapshots(valid: &Valid) -> bool {
+    let env = valid.compute.env.as_deref().unwrap_or_default();
+    let path = ["worker", "snapshots", "destination"];
+    let said = settings::text(&valid.settings, env, &path, "RESTATE_WORKER__SNAPSHOTS__DESTINATION");
+    said == settings::Setting::Unset
 }
 
 fn admin_access(valid: &Valid, seen: &Seen) -> Option<(Reason, String)> {

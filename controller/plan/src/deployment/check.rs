@@ -39,6 +39,12 @@ pub(super) fn violations(survey: &Survey<'_>, decision: &Decision) -> Vec<String
             | Step::Claim(_)
             | Step::Provision(_)
             | Step::Configure(_)
+            | Step::ChangeNodes(_)
+            | Step::LeaveMetadata(_)
+            | Step::JoinMetadata { .. }
+            | Step::Snapshot(_)
+            | Step::TrimLog(_)
+            | Step::Stop { .. }
             | Step::Note(_)
             | Step::Aside(_) => Ok(()),
         };

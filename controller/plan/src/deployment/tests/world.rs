@@ -395,7 +395,13 @@ impl World {
             | Step::Owners { .. }
             | Step::Claim(_)
             | Step::Provision(_)
-            | Step::Configure(_) => return false,
+            | Step::Configure(_)
+            | Step::ChangeNodes(_)
+            | Step::LeaveMetadata(_)
+            | Step::JoinMetadata { .. }
+            | Step::Snapshot(_)
+            | Step::TrimLog(_)
+            | Step::Stop { .. } => return false,
         }
         self.writes += 1;
         true
@@ -629,7 +635,13 @@ pub(super) fn describe(step: &Step) -> String {
         | Step::Owners { .. }
         | Step::Claim(_)
         | Step::Provision(_)
-        | Step::Configure(_) => "unexpected".to_owned(),
+        | Step::Configure(_)
+        | Step::ChangeNodes(_)
+        | Step::LeaveMetadata(_)
+        | Step::JoinMetadata { .. }
+        | Step::Snapshot(_)
+        | Step::TrimLog(_)
+        | Step::Stop { .. } => "unexpected".to_owned(),
     }
 }
 
