@@ -112,6 +112,7 @@ impl Executor {
             Step::TakeOver { object, uid } => self.take_over(object, uid).await,
             Step::Owners { object, uid, owners } => self.own(object, uid, owners).await,
             Step::Scale { object, uid, replicas } => self.scale(object, uid, *replicas).await,
+            Step::LeavePods { object, uid } => self.leave_pods(object, uid).await,
             Step::Delete { object, uid, propagation } => self.delete(object, uid, *propagation).await,
             Step::Register(registration) => self.register(registration).await,
             Step::Deregister(deregistration) => self.deregister(deregistration).await,
@@ -189,6 +190,7 @@ fn deadline(step: &Step) -> Duration {
         | Step::Owners { .. }
         | Step::TakeOver { .. }
         | Step::Scale { .. }
+        | Step::LeavePods { .. }
         | Step::Delete { .. }
         | Step::Register(_)
         | Step::Claim(_)
@@ -206,6 +208,7 @@ fn word(step: &Step) -> &'static str {
         Step::Owners { .. } => "Owners",
         Step::TakeOver { .. } => "TakeOver",
         Step::Scale { .. } => "Scale",
+        Step::LeavePods { .. } => "LeavePods",
         Step::Delete { .. } => "Delete",
         Step::Register(_) => "Register",
         Step::Deregister(_) => "Deregister",

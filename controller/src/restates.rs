@@ -6,6 +6,7 @@
 //! answer means.
 
 mod calls;
+mod standing;
 mod wants;
 
 use std::collections::HashMap;
