@@ -1,8 +1,8 @@
 //! Where a cluster stands by its own word: whether it can do without one of its nodes for a moment.
 //!
-//! Facts, seen on 1.6.1 and 1.7.12: a node that ends hands its leaders over by itself; a pod is ready before its node has
-//! begun to follow its partitions, and taking the next node away then stops the cluster. What a node does for the
-//! partitions comes with the node's generation, which rises with every start.
+//! Facts, seen on 1.6.1 and 1.7.12: a node that ends hands its leaders over, and others take up its copies within
+//! seconds. A pod is ready before its node follows any partition, and taking the next node away then may stop the
+//! cluster. The cluster's state has a node's generation, which rises with every start; it is up to two seconds old.
 
 use std::collections::BTreeSet;
 
