@@ -90,6 +90,9 @@ const NAMED: usize = 3;
 impl Health {
     /// What must pass before a node may be taken away, in words; none where nothing must.
     pub(super) fn awaits(&self) -> Option<String> {
+        if self.nodes.is_empty() || self.partitions == 0 {
+            return Some("the cluster does not say what it is made of".to_owned());
+        }
         let lacks: Vec<_> = self
             .nodes()
             .chain((0..self.partitions).flat_map(|partition| self.partition(partition)))

@@ -456,6 +456,8 @@ fn healthy() -> Health {
 #[case::broken(|health: &mut Health| health.processors[5].progress = Progress::Broken, Some("N3 has given up partition 1"))]
 #[case::too_few(|health: &mut Health| { health.processors.remove(5); }, Some("partition 1 runs on 2 of 3 nodes"))]
 #[case::unreadable(|health: &mut Health| { health.partitions = 1; health.replication = Some("{rack: 2}".into()); }, Some("the replication of partitions cannot be read"))]
+#[case::no_partitions(|health: &mut Health| health.partitions = 0, Some("the cluster does not say what it is made of"))]
+#[case::no_nodes(|health: &mut Health| health.nodes.clear(), Some("the cluster does not say what it is made of"))]
 #[case::nothing_known(
     |health: &mut Health| { health.partitions = 3; health.processors.clear(); },
     Some("partition 0 has no leader, partition 0 runs on 0 of 3 nodes, partition 1 has no leader, and 3 more")
