@@ -26,7 +26,7 @@ struct Running {
     revision: usize,
     ready: bool,
     since: Timestamp,
-    going: bool,
+    going: Option<Timestamp>,
     behind: bool,
     /// It cannot run, whatever its template says, until it is made again.
     fails: bool,
@@ -79,7 +79,7 @@ impl World {
 
     /// Two partitions, each on every node, the first node leads.
     fn health(&self) -> Health {
-        let up = || self.pods.iter().filter(|pod| pod.ready && !pod.going);
+        let up = || self.pods.iter().filter(|pod| pod.ready && pod.going.is_none());
         let incarnation = |pod: &Running| Incarnation { id: pod.id(), generation: pod.start };
         let word = |pod: &Running| NodeWord {
             pod: format!("restate-{}", pod.ordinal),
@@ -124,7 +124,7 @@ impl World {
             let pod =
                 self.pods.iter_mut().find(|pod| object.name == format!("restate-{}", pod.ordinal)).unwrap();
             assert_eq!(uid.0, pod.start.to_string(), "of exactly this pod");
-            (pod.going, pod.ready) = (true, false);
+            (pod.going, pod.ready) = (Some(self.now), false);
             gone.push(pod.ordinal);
             return;
         }
@@ -156,7 +156,7 @@ impl World {
             self.revisions.push((text, breaks));
             self.revisions.len() - 1
         });
-        self.pods.retain(|pod| !pod.going);
+        self.pods.retain(|pod| pod.going.is_none());
         let replicas = stateful_set::observed_replicas(set);
         for ordinal in 0..replicas {
             if !self.pods.iter().any(|pod| pod.ordinal == ordinal) {
@@ -168,7 +168,7 @@ impl World {
                     revision,
                     ready: false,
                     since,
-                    going: false,
+                    going: None,
                     behind: true,
                     fails: false,
                 });
@@ -237,8 +237,8 @@ impl Running {
                 {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "restate", "uid": "set", "controller": true}]},
             "status": {"conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": self.since}]},
         });
-        if self.going {
-            pod["metadata"]["deletionTimestamp"] = json!(self.since);
+        if let Some(since) = self.going {
+            pod["metadata"]["deletionTimestamp"] = json!(since);
         }
         serde_json::from_value(pod).unwrap()
     }
@@ -418,7 +418,7 @@ impl World {
         let budget = disruption_budget::disruption_budget(&self.valid(), &self.children);
         match budget.spec.unwrap().max_unavailable.unwrap() {
             k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(number) => number,
-            other => panic!("{other:?}"),
+            k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::String(text) => panic!("{text}"),
         }
     }
 }
@@ -528,7 +528,7 @@ proptest! {
 
 impl World {
     fn permits(&self, gone: &[i32]) -> Result<(), TestCaseError> {
-        let serving = |pod: &&Running| pod.ready && !pod.going;
+        let serving = |pod: &&Running| pod.ready && pod.going.is_none();
         let goes = |pod: &&Running| gone.contains(&pod.ordinal);
         if self.pods.iter().filter(goes).any(|pod| serving(&pod)) {
             prop_assert_eq!(gone.len(), 1);
