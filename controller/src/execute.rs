@@ -115,6 +115,7 @@ impl Executor {
             Step::Scale { object, uid, replicas } | Step::Stop { object, uid, replicas } => {
                 self.scale(object, uid, *replicas).await
             }
+            Step::LeavePods { object, uid } => self.leave_pods(object, uid).await,
             Step::Delete { object, uid, propagation } => self.delete(object, uid, *propagation).await,
             Step::Register(registration) => self.register(registration).await,
             Step::Deregister(deregistration) => self.deregister(deregistration).await,
@@ -198,6 +199,7 @@ fn deadline(step: &Step) -> Duration {
         | Step::Owners { .. }
         | Step::TakeOver { .. }
         | Step::Scale { .. }
+        | Step::LeavePods { .. }
         | Step::Delete { .. }
         | Step::Register(_)
         | Step::Claim(_)
@@ -218,6 +220,7 @@ fn word(step: &Step) -> &'static str {
         Step::Owners { .. } => "Owners",
         Step::TakeOver { .. } => "TakeOver",
         Step::Scale { .. } => "Scale",
+        Step::LeavePods { .. } => "LeavePods",
         Step::Delete { .. } => "Delete",
         Step::Register(_) => "Register",
         Step::Deregister(_) => "Deregister",

@@ -7,6 +7,7 @@
 
 mod calls;
 mod nodes;
+mod standing;
 mod wants;
 
 use std::collections::HashMap;

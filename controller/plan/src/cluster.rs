@@ -3,7 +3,7 @@
 //! `validate` turns the stored spec into a [`Valid`] one, `plan` compares it with what was [`Seen`], `status` says
 //! where that leaves the cluster. Invariants: a stateful set's pod template changes only when the user changes a
 //! field of it; storage never shrinks, and a set is replaced only with its pods left alone; provisioning needs
-//! every node's word and a claim.
+//! every node's word and a claim; a pod that serves is replaced only where the cluster can do without it.
 
 mod config_map;
 mod data_loss;
@@ -18,12 +18,14 @@ mod pod;
 mod policies;
 mod provisioning;
 mod replication;
+mod rollout;
 mod seen;
 mod service_account;
 mod services;
 mod settings;
 mod shrink;
 mod signing;
+mod standing;
 mod stateful_set;
 mod status;
 mod storage;
@@ -41,6 +43,7 @@ pub use provisioning::{
     CLAIM, Claimed, Numbers, Provisioning, asks_nodes, claim_and_provision, decide, on_request,
 };
 pub use replication::{Configuration, Configured, asks_configuration};
+pub use rollout::{ROLL_UNCHECKED, asks_pods, asks_standing, nodes_to_ask, pod_selector};
 pub use seen::{Children, Member, Node, NodeIdentity, Operator, Peer, Seen};
 pub use services::{ADMIN_PORT, INGRESS_PORT, NODE_PORT};
 pub use shrink::{
@@ -48,6 +51,7 @@ pub use shrink::{
     asks_survey, has_metadata_servers, survey_addresses,
 };
 pub use signing::provider_class_ref;
+pub use standing::{Health, Incarnation, NodeWord, Processor, Progress, Standing};
 pub use status::{deleting, invalid, status};
 pub use storage::{REPLACED, classes_to_ask};
 pub use upgrade::ALLOW_VERSION;

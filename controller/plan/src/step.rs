@@ -67,6 +67,14 @@ pub enum Step {
         /// To how many.
         replicas: i32,
     },
+    /// Exactly this stateful set replaces no pod by itself any more. A step of its own: an apply cannot take away the
+    /// parameters of the strategy that it had, and with them the other is refused.
+    LeavePods {
+        /// Which stateful set.
+        object: ObjectRef,
+        /// Must still be this one.
+        uid: Uid,
+    },
     /// Delete exactly this object.
     Delete {
         /// Which object.
@@ -137,6 +145,7 @@ impl Step {
             | Self::Annotate { .. }
             | Self::Owners { .. }
             | Self::TakeOver { .. }
+            | Self::LeavePods { .. }
             | Self::Register(_)
             | Self::Claim(_)
             | Self::Configure(_)

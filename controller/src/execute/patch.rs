@@ -47,6 +47,12 @@ impl Executor {
         self.merge(object, &json!({"metadata": {"uid": uid.0}, "spec": {"replicas": replicas}})).await
     }
 
+    /// A stateful set that leaves its pods to us.
+    pub(super) async fn leave_pods(&self, object: &ObjectRef, uid: &Uid) -> Result<(), Error> {
+        let strategy = json!({"type": "OnDelete", "rollingUpdate": null});
+        self.merge(object, &json!({"metadata": {"uid": uid.0}, "spec": {"updateStrategy": strategy}})).await
+    }
+
     pub(super) async fn merge(&self, object: &ObjectRef, patch: &Value) -> Result<(), Error> {
         let manager: &'static str = Manager::Operator.into();
         let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };

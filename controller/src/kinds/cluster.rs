@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::ListParams;
 use kube::core::DynamicObject;
 use kube::{Api, Client, Resource, ResourceExt};
 use restate_crd::{Conditions, RestateCluster, RestateClusterStatus, finalizer};
 use restate_plan::cluster::{
-    self, Children, Configured, Foreign, Found, Invalid, NAME, PEERS, Seen, Surveyed, Valid,
+    self, Children, Configured, Foreign, Found, Invalid, NAME, PEERS, Seen, Standing, Surveyed, Valid,
 };
 use restate_plan::{LookAgain, ObjectRef, Outcome, Plan};
 
@@ -46,6 +48,8 @@ impl Kind for RestateCluster {
             configuration: Configured::NotAsked,
             members: None,
             survey: Surveyed::NotAsked,
+            pods: None,
+            standing: Standing::NotAsked,
             identities: Vec::new(),
             users: users(object, &context.stores),
             operator: context.operator.as_ref().clone(),
@@ -55,6 +59,7 @@ impl Kind for RestateCluster {
         {
             seen.identities = identities(valid, context).await;
             look_at_nodes(valid, &mut seen, context).await;
+            look_at_pods(valid, &mut seen, context).await;
         }
         Ok(Looked { valid, seen })
     }
@@ -105,6 +110,23 @@ async fn look_at_nodes(valid: &Valid, seen: &mut Seen, context: &Context) {
             Ok(found) => Configured::Known(found),
             Err(error) => Configured::Unknown { why: error.words() },
         };
+    }
+}
+
+/// Looks at what a rollout depends on: at the pods first, so that what the nodes say is newer.
+async fn look_at_pods(valid: &Valid, seen: &mut Seen, context: &Context) {
+    if !cluster::asks_pods(valid, &seen.children) {
+        return;
+    }
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &valid.name);
+    let selected = ListParams::default().labels(&cluster::pod_selector(&valid.name));
+    match look(&ObjectRef::of::<Pod>(Some(&valid.name), NAME), api.list(&selected)).await {
+        Ok(pods) => seen.pods = Some(pods.items),
+        Err(error) => tracing::warn!(error = error.chain(), "the pods of a rollout cannot be read"),
+    }
+    if cluster::asks_standing(valid, seen, (context.clock)()) {
+        let nodes = cluster::nodes_to_ask(valid, seen);
+        seen.standing = context.restates.standing(&nodes).await;
     }
 }
 

@@ -1,7 +1,7 @@
-//! What nodes say of themselves and of their cluster: for people who look, never for a decision.
+//! What nodes say of themselves and of their cluster.
 //!
-//! Stage in the flow: under `restateclusters/health`. Invariant: a state that is not known to us is `Unknown`, and
-//! what a node does not say is absent.
+//! Stage in the flow: under `restateclusters/health`, and asked before a pod is replaced. Invariant: a state that is
+//! not known to us is `Unknown`, and what a node does not say is absent.
 //!
 //! Facts, seen on 1.7.12: any node with the admin role tells the state of the whole cluster; partitions and logs have
 //! the same numbers; a node that was removed stays in the state as dead.
@@ -20,6 +20,8 @@ const LOG: &str = "/restate.cluster_ctrl.ClusterCtrlSvc/FindTail";
 pub struct Report {
     /// Its id in the cluster.
     pub node_id: Option<u32>,
+    /// How often it has started.
+    pub generation: Option<u32>,
     /// State of the node.
     pub status: NodeStatus,
     /// What it is configured to do.
@@ -90,6 +92,8 @@ pub struct Replica {
     pub archived: Option<u64>,
     /// Whether it catches up.
     pub catching_up: bool,
+    /// Whether it follows the log as it grows: it neither starts nor catches up, by its own word.
+    pub active: bool,
     /// Whether it was given up until somebody mends it.
     pub broken: bool,
 }
@@ -191,7 +195,7 @@ mod tests {
         let [replica] = state.replicas.as_slice() else { panic!("{state:?}") };
         assert_eq!((replica.partition, replica.node, replica.mode), (0, 1, Mode::Leader));
         assert_eq!((replica.applied, replica.target, replica.archived), (Some(5), Some(6), None));
-        assert!(!replica.catching_up && !replica.broken);
+        assert!(!replica.catching_up && !replica.broken && replica.active);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use restate_crd::RestateCluster;
 
 use super::{
     Children, Provisioning, Seen, Valid, config_map, data_loss, disruption_budget, identity, metadata,
-    namespace, policies, provisioning, replication, service_account, services, shrink, signing, stateful_set,
-    status, storage, validate,
+    namespace, policies, provisioning, replication, rollout, service_account, services, shrink, signing,
+    stateful_set, status, storage, validate,
 };
 use crate::{EventKind, LookAgain, Note, ObjectRef, Outcome, Plan, Propagation, Step, Uid, applied};
 
@@ -27,6 +27,8 @@ const ASK_MEMBERS_AGAIN: SignedDuration = SignedDuration::from_secs(20);
 
 /// How soon a cluster is asked again that becomes smaller: partitions and logs move within seconds.
 const ASK_SURVEY_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+/// How soon pods and nodes are looked at again while a new template is on its way.
+const LOOK_AT_PODS_AGAIN: SignedDuration = SignedDuration::from_secs(3);
 
 /// What to do about a cluster that is wanted.
 pub fn plan(valid: &Valid, seen: &Seen, now: Timestamp) -> Plan {
@@ -40,7 +42,7 @@ pub fn plan(valid: &Valid, seen: &Seen, now: Timestamp) -> Plan {
         return Plan { steps: Vec::new(), outcome };
     }
     let decision = provisioning::decide(valid, seen, now);
-    let mut steps = object_steps(valid, seen);
+    let mut steps = object_steps(valid, seen, now);
     if decision == Provisioning::Now {
         steps.extend(provisioning::steps(valid, seen, now));
         steps.push(provisioned_note());
@@ -60,7 +62,7 @@ fn provisioned_note() -> Step {
 }
 
 /// The main path in order, then what stands beside it.
-fn object_steps(valid: &Valid, seen: &Seen) -> Vec<Step> {
+fn object_steps(valid: &Valid, seen: &Seen, now: Timestamp) -> Vec<Step> {
     let children = &seen.children;
     let mut steps: Vec<Step> = namespace::steps(valid, children.namespace.as_ref()).into_iter().collect();
     let account = service_account::service_account(valid);
@@ -75,14 +77,18 @@ fn object_steps(valid: &Valid, seen: &Seen) -> Vec<Step> {
     steps.extend(provider_class_step(valid, children));
     steps.extend(identity::steps(valid, seen));
     steps.extend(storage::steps(valid, children));
-    let set = stateful_set::step(valid, seen);
+    let set = stateful_set::steps(valid, seen);
     // One thing at a time: a set that is about to change is not replaced yet.
-    let replacement = if set.is_none() { storage::replacement(valid, children) } else { Vec::new() };
+    let replacement = if set.is_empty() { storage::replacement(valid, children) } else { Vec::new() };
+    let stands = set.is_empty() && replacement.is_empty();
     steps.extend(set.into_iter().chain(replacement));
-    let budget = disruption_budget::disruption_budget(valid);
+    let budget = disruption_budget::disruption_budget(valid, children);
     let budget = applied::apply_unless_same(budget, children.disruption_budget.as_ref());
     steps.extend(budget.map(|step| Step::Aside(Box::new(step))));
     steps.extend(stale_config_maps(valid, children));
+    if stands {
+        steps.extend(rollout::steps(valid, seen, now));
+    }
     steps
 }
 
@@ -159,6 +165,9 @@ fn outcome(valid: &Valid, seen: &Seen, decision: &Provisioning) -> Outcome {
         }
         Provisioning::Done if shrink::asks_survey(valid, seen) => {
             waiting("ScalingDown", LookAgain::After(ASK_SURVEY_AGAIN))
+        }
+        Provisioning::Done if rollout::under_way(valid, children).is_some() => {
+            waiting("RolloutUnfinished", LookAgain::After(LOOK_AT_PODS_AGAIN))
         }
         Provisioning::Done if replication::is_awaited(valid, seen) => {
             waiting("ClusterConfigDrift", LookAgain::After(ASK_OTHERS_AGAIN))

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
-    EnvVarSource, HTTPGetAction, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-    SeccompProfile, SecurityContext, TCPSocketAction, Volume, VolumeMount,
+    EnvVarSource, HTTPGetAction, Lifecycle, LifecycleHandler, ObjectFieldSelector, PodSecurityContext,
+    PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecurityContext, SleepAction, TCPSocketAction, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube_core::ObjectMeta;
+use restate_crd::cluster::Compute;
 
 use super::settings::{self, Setting};
 use super::{
@@ -24,6 +26,11 @@ const FILE_SYSTEM_GROUP: i64 = 2000;
 
 /// Long enough for a node to hand its work over.
 const GRACE_SECONDS: i64 = 60;
+
+/// How long a node that is to end goes on serving: until every machine has heard that nothing more goes to it.
+const FAREWELL_SECONDS: i64 = 5;
+/// Less than this leaves no time for a farewell.
+const SHORTEST_GRACE: i64 = 15;
 
 pub(super) fn template(valid: &Valid, operator: &Operator) -> PodTemplateSpec {
     let compute = &valid.compute;
@@ -112,11 +119,21 @@ fn container(valid: &Valid) -> Container {
         ),
         readiness_probe: Some(readiness(valid)),
         resources: compute.resources.clone(),
-        lifecycle: compute.lifecycle.clone(),
+        lifecycle: compute.lifecycle.clone().or_else(|| farewell(compute)),
         security_context: Some(closed_container()),
         volume_mounts: Some(mounts(valid)),
         ..Container::default()
     }
+}
+
+/// Whoever sets `lifecycle` has the last word, an empty one included.
+fn farewell(compute: &Compute) -> Option<Lifecycle> {
+    let grace = compute.termination_grace_period_seconds.unwrap_or(GRACE_SECONDS);
+    let handler = LifecycleHandler {
+        sleep: Some(SleepAction { seconds: FAREWELL_SECONDS }),
+        ..LifecycleHandler::default()
+    };
+    (grace >= SHORTEST_GRACE).then(|| Lifecycle { pre_stop: Some(handler), ..Lifecycle::default() })
 }
 
 fn port((name, number): (&str, i32)) -> ContainerPort {

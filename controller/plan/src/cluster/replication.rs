@@ -11,7 +11,7 @@ use std::str::FromStr;
 use restate_crd::condition::{ConditionStatus, Reason, Verdict};
 use toml::Value;
 
-use super::{NodeIdentity, Seen, Valid, node_addresses, status};
+use super::{NodeIdentity, Seen, Valid, node_addresses, settings, status};
 use crate::{Configure, Step};
 
 /// A cluster's configuration, as a node says it.
@@ -193,6 +193,22 @@ fn wanted(valid: &Valid) -> Option<Replication> {
         Value::Integer(copies) => Some(Replication::of_nodes(u8::try_from(*copies).ok()?)),
         Value::String(text) => text.parse().ok(),
         _ => None,
+    }
+}
+
+/// How many nodes have a copy of everything, by this replication; none where it cannot be read.
+pub(super) fn copies(text: Option<&String>) -> Option<u8> {
+    read(text).map(|replication| replication.at(Scope::Node))
+}
+
+/// How many copies the spec asks for, where it says so.
+pub(super) fn copies_wanted(valid: &Valid) -> Option<u8> {
+    let env = valid.compute.env.as_deref().unwrap_or_default();
+    let said = settings::text(&valid.settings, env, &["default-replication"], "RESTATE_DEFAULT_REPLICATION");
+    match (valid.replication, said) {
+        (Some(copies), _) => Some(copies),
+        (None, settings::Setting::Set(text)) => copies(Some(&text)),
+        (None, settings::Setting::Unset | settings::Setting::Unreadable) => None,
     }
 }
 

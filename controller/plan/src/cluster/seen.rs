@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube_core::DynamicObject;
 
-use super::{Configured, Foreign, Surveyed};
+use super::{Configured, Foreign, Standing, Surveyed};
 
 /// Everything that a pass over one cluster looks at besides the object itself.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,10 @@ pub struct Seen {
     pub members: Option<Vec<Member>>,
     /// Where everything in the cluster is, where it was asked ([`super::asks_survey`]).
     pub survey: Surveyed,
+    /// The pods, where they were asked for ([`super::asks_pods`]) and somebody could tell.
+    pub pods: Option<Vec<Pod>>,
+    /// Whether the cluster can do without a node, where it was asked for ([`super::asks_standing`]).
+    pub standing: Standing,
     /// Objects that give the pods an identity, where they were asked for ([`super::identities_to_ask`]).
     pub identities: Vec<Foreign>,
     /// Names of the `RestateDeployment`s that register with this cluster, as `namespace/name`.

@@ -6,7 +6,7 @@
 //! the set is replaced ([`super::storage`]). Fewer nodes are not made here ([`super::shrink`]).
 
 use k8s_openapi::api::apps::v1::{
-    StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
+    StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
 };
 use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube_core::{ObjectMeta, ResourceExt};
 use restate_crd::cluster::{Compute, Security};
 
-use super::{NAME, Operator, PEERS, Seen, Valid, identity, metadata, pod, shrink, storage, upgrade};
+use super::{NAME, Operator, PEERS, Seen, Valid, identity, metadata, pod, rollout, shrink, storage, upgrade};
 use crate::{Manager, ObjectRef, Step, Uid, applied, bookkeeping};
 
 /// Annotation with the digest of those fields of the spec that make the pod template.
@@ -39,14 +39,28 @@ pub(super) fn stateful_set(valid: &Valid, operator: &Operator, found: Option<&St
         selector: metadata::selector(&valid.name),
         service_name: Some(PEERS.to_owned()),
         template: pod::template(valid, operator),
+        update_strategy: Some(StatefulSetUpdateStrategy {
+            type_: Some(rollout::STRATEGY.to_owned()),
+            rolling_update: None,
+        }),
         volume_claim_templates: Some(claims(valid, found)),
         ..StatefulSetSpec::default()
     };
     StatefulSet { metadata, spec: Some(spec), status: None }
 }
 
-/// What to do about the stateful set.
-pub(super) fn step(valid: &Valid, seen: &Seen) -> Option<Step> {
+/// What to do about the stateful set. A template that changes goes to the pods one by one ([`rollout`]).
+pub(super) fn steps(valid: &Valid, seen: &Seen) -> Vec<Step> {
+    let Some(step) = step(valid, seen) else { return Vec::new() };
+    let found = seen.children.stateful_set.as_ref().filter(|_| matches!(step, Step::Apply(..)));
+    let leaves = found.filter(|found| !rollout::is_ours_to_do(found)).and_then(|found| {
+        let object = ObjectRef::of::<StatefulSet>(Some(&valid.name), NAME);
+        Some(Step::LeavePods { object, uid: Uid(found.uid()?) })
+    });
+    leaves.into_iter().chain([step]).collect()
+}
+
+fn step(valid: &Valid, seen: &Seen) -> Option<Step> {
     let Seen { children, operator, .. } = seen;
     let found = children.stateful_set.as_ref();
     let replicas = replicas(valid, seen);

@@ -8,7 +8,7 @@ use restate_crd::condition::{ConditionStatus, ConditionType, Conditions, Reason,
 
 use super::{
     Children, Invalid, Provisioning, Seen, Valid, data_loss, identity, metadata, pending, plan, provisioning,
-    replication, shrink, stateful_set, storage, upgrade, warnings,
+    replication, rollout, shrink, stateful_set, storage, upgrade, warnings,
 };
 
 /// The status of a cluster whose spec cannot be acted on: what exists stays as it is.
@@ -30,7 +30,7 @@ pub fn status(object: &RestateCluster, valid: &Valid, seen: &Seen, now: Timestam
     let mut status = object.status.clone().unwrap_or_default();
     status.provisioned = (done || status.provisioned.is_some()).then_some(done);
     status.observed_generation = object.metadata.generation;
-    let facts = Facts { valid, seen, decision };
+    let facts = Facts { valid, seen, decision, rollout: rollout::progress(valid, seen, now) };
     facts.publish(&mut status.conditions, now);
     status
 }
@@ -57,6 +57,7 @@ struct Facts<'a> {
     valid: &'a Valid,
     seen: &'a Seen,
     decision: Provisioning,
+    rollout: Option<String>,
 }
 
 impl Facts<'_> {
@@ -132,6 +133,10 @@ impl Facts<'_> {
         let message = format!("{ready} of {wanted} nodes are ready");
         if is_rolled_out(self.valid, &self.seen.children) {
             return Verdict::new(ConditionStatus::True, Reason::PodsAvailable, message);
+        }
+        if let Some(rollout) = &self.rollout {
+            let message = format!("{message}; {rollout}");
+            return Verdict::new(ConditionStatus::False, Reason::RolloutUnfinished, message);
         }
         Verdict::new(ConditionStatus::False, Reason::PodsNotReady, message)
     }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 mod growth;
 mod identities;
 mod reach;
+mod rollout;
 mod rules;
 mod shrinking;
 mod volumes;
@@ -178,7 +179,7 @@ fn objects_of_the_existing_operator_are_ours_to_the_field(#[case] list: &str) {
         compare(json!(ours), json!(theirs));
         compare(json!(theirs), json!(ours));
     }
-    compare(json!(disruption_budget::disruption_budget(&valid)), json!(found.disruption_budget));
+    compare(json!(disruption_budget::disruption_budget(&valid, &found)), json!(found.disruption_budget));
 }
 
 fn covers(observed: &Value, wanted: &Value) -> bool {

@@ -36,6 +36,7 @@ pub(super) fn violations(survey: &Survey<'_>, decision: &Decision) -> Vec<String
             | Step::Owners { .. }
             | Step::TakeOver { .. }
             | Step::Scale { .. }
+            | Step::LeavePods { .. }
             | Step::Claim(_)
             | Step::Provision(_)
             | Step::Configure(_)

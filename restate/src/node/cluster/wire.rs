@@ -121,6 +121,7 @@ impl Report {
     pub(super) fn into_model(self) -> ReportModel {
         ReportModel {
             node_id: self.node_id.map(|node| node.id),
+            generation: self.node_id.map(|node| node.generation),
             status: super::super::wire::node_status(self.status),
             roles: self.roles,
             admin: role(self.admin_status),
@@ -182,6 +183,7 @@ impl Partition {
             target: value(self.target),
             archived: value(self.archived),
             catching_up: self.replay_status == 3,
+            active: self.replay_status == 2,
             broken: self.broken_reason != 0,
         }
     }

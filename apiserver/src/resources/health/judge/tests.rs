@@ -9,6 +9,7 @@ use super::*;
 fn report(id: u32) -> Report {
     Report {
         node_id: Some(id),
+        generation: Some(1),
         status: NodeStatus::Alive,
         roles: ["worker", "admin", "log-server", "metadata-server", "http-ingress"]
             .map(str::to_owned)
@@ -38,6 +39,7 @@ fn replica(partition: u32, node: u32, mode: Mode, epoch: u64) -> Replica {
         target: Some(6),
         archived: None,
         catching_up: false,
+        active: true,
         broken: false,
     }
 }

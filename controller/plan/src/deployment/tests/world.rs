@@ -392,6 +392,7 @@ impl World {
             Step::Note(_) => return true,
             Step::Annotate { .. }
             | Step::Scale { .. }
+            | Step::LeavePods { .. }
             | Step::Owners { .. }
             | Step::Claim(_)
             | Step::Provision(_)
@@ -632,6 +633,7 @@ pub(super) fn describe(step: &Step) -> String {
         Step::Aside(step) => describe(step),
         Step::Annotate { .. }
         | Step::Scale { .. }
+        | Step::LeavePods { .. }
         | Step::Owners { .. }
         | Step::Claim(_)
         | Step::Provision(_)
