@@ -17,7 +17,7 @@ pub(crate) const PATHS: [&str; 3] = ["/livez", "/readyz", "/healthz"];
 pub(crate) fn is_health(path: &str) -> bool {
     let below =
         |root: &&str| path.strip_prefix(*root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    PATHS.iter().any(|root| below(&root))
+    PATHS.iter().any(below)
 }
 
 /// Which paths ask a check.
