@@ -148,6 +148,6 @@ mod tests {
         assert_eq!(args.report.audit_level, AuditLevel::Changes);
         let limits = crate::serving::limits(&args.bounds);
         assert_eq!((limits.reading, limits.writing, limits.long_running), (10, 5, 100));
-        assert_eq!(limits.connection_age, Some(std::time::Duration::from_secs(600)));
+        assert_eq!(limits.connection_age, Some(std::time::Duration::from_mins(10)));
     }
 }

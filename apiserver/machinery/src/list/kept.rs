@@ -19,7 +19,10 @@ pub(super) const KEPT_FOR: Duration = Duration::from_mins(5);
 
 /// Oldest first. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Kept(Arc<Mutex<VecDeque<(Instant, Arc<State>)>>>);
+pub(crate) struct Kept(Arc<Mutex<States>>);
+
+/// Each with the moment of its first portion.
+type States = VecDeque<(Instant, Arc<State>)>;
 
 impl Kept {
     /// Keeps a state, unless it is kept already.
@@ -42,7 +45,7 @@ impl Kept {
         kept.iter().map(|(_, state)| state).find(|state| state.version == version).cloned()
     }
 
-    fn young(&self, now: Instant) -> MutexGuard<'_, VecDeque<(Instant, Arc<State>)>> {
+    fn young(&self, now: Instant) -> MutexGuard<'_, States> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(since, _)| now.duration_since(*since) < KEPT_FOR);
         kept
@@ -72,10 +75,10 @@ mod tests {
     async fn r12_a_list_that_nobody_continues_is_let_go() {
         let (kept, state) = (Kept::default(), state(1));
         kept.keep(&state);
-        tokio::time::sleep(KEPT_FOR - Duration::from_secs(1)).await;
+        tokio::time::sleep(KEPT_FOR.mul_f64(0.99)).await;
         assert!(kept.find(1).is_some());
         kept.keep(&state);
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(KEPT_FOR.mul_f64(0.02)).await;
         assert_eq!(Arc::strong_count(&state), 1, "without a read, and not longer for having been read");
         assert!(kept.find(1).is_none());
     }

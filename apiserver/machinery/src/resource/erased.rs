@@ -108,14 +108,13 @@ impl<H: Computed> ErasedComputed for Typed<H> {
     fn reaches(&self, version: Version, version_match: Option<VersionMatch>) -> Result<(), Status> {
         let now = Timestamp::now();
         match version {
-            Version::Freshest | Version::Any => Ok(()),
             Version::At(version) if version_match == Some(VersionMatch::Exact) => Err(Status::expired(
                 format!("The resourceVersion for the provided list is too old: {version}"),
             )),
             Version::At(version) if self.clock.is_ahead(version, now) => {
                 Err(Status::too_large_resource_version(version, self.clock.stamp(now)))
             }
-            Version::At(_) => Ok(()),
+            Version::Freshest | Version::Any | Version::At(_) => Ok(()),
         }
     }
 }

@@ -159,7 +159,7 @@ mod tests {
         let permit = Arc::clone(&permits).try_acquire_owned().unwrap();
         let first = futures::stream::iter([Ok::<_, std::convert::Infallible>("first")]);
         let body = Body::from_stream(futures::StreamExt::chain(first, futures::stream::pending()));
-        (until(holding(body, permit), sleep(Duration::from_secs(60))), permits)
+        (until(holding(body, permit), sleep(Duration::from_mins(1))), permits)
     }
 
     #[tokio::test(start_paused = true)]
@@ -182,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn c11_what_is_in_time_is_whole() {
-        let body = until(Body::from("hello"), sleep(Duration::from_secs(60)));
+        let body = until(Body::from("hello"), sleep(Duration::from_mins(1)));
         assert_eq!(HttpBody::size_hint(&body).exact(), Some(5));
         assert_eq!(axum::body::to_bytes(body, 100).await.unwrap(), "hello");
     }

@@ -50,19 +50,15 @@ pub(super) async fn deadline(State(stages): State<Stages>, mut request: Request,
     let end = Instant::now() + limit;
     request.extensions_mut().insert(Deadline(end));
     let metrics = stages.0.metrics.clone();
-    match tokio::time::timeout_at(end, next.run(request)).await {
-        Ok(response) => response.map(|body| {
-            let late = async move {
-                tokio::time::sleep_until(end).await;
-                metrics.terminated(&labels, 504);
-            };
-            until(body, late)
-        }),
-        Err(_) => {
-            metrics.terminated(&labels, 504);
-            Status::timeout("request did not complete within the requested timeout", 0).into_response()
-        }
-    }
+    let Ok(response) = tokio::time::timeout_at(end, next.run(request)).await else {
+        metrics.terminated(&labels, 504);
+        return Status::timeout("request did not complete within the requested timeout", 0).into_response();
+    };
+    let late = async move {
+        tokio::time::sleep_until(end).await;
+        metrics.terminated(&labels, 504);
+    };
+    response.map(|body| until(body, late))
 }
 
 /// Zero means no wish; more than the limit means the limit.
