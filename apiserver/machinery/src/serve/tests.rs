@@ -430,20 +430,23 @@ async fn t5_too_much_at_a_time_is_shed_but_not_the_aggregator() {
 #[case("http/1.1")]
 #[tokio::test]
 async fn c11_t5_a_reader_that_stalls_gives_its_place_back(#[case] alpn: &str) {
+    let limit = Duration::from_secs(4);
     let world = world_with(|mut server| {
-        (server.limits.reading, server.limits.deadline) = (1, Duration::from_millis(600));
+        (server.limits.reading, server.limits.deadline) = (1, limit);
         server
     })
     .await;
     let client = world.client(Some(&world.header_ca.client("proxy", &[])), &[alpn]);
     let long = client.get(world.url("/long")).header("x-remote-user", "alice");
+    let start = Instant::now();
     let mut stalled = long.send().await.unwrap();
     assert_eq!(stalled.status(), 200);
-    assert_eq!(world.by_alice(THING).await.status(), 429, "it has the only place");
-    tokio::time::sleep(Duration::from_millis(900)).await;
-    assert_eq!(world.by_alice(THING).await.status(), 200, "its time is over");
+    let shed = world.by_alice(THING).await.status();
+    assert!(shed == 429 || start.elapsed() >= limit, "it has the only place");
+    let again = async { while world.by_alice(THING).await.status() == 429 {} };
+    tokio::time::timeout(4 * limit, again).await.expect("its time is over");
     let rest = async { while let Ok(Some(_)) = stalled.chunk().await {} };
-    tokio::time::timeout(Duration::from_secs(5), rest).await.expect("the stream is cut");
+    tokio::time::timeout(4 * limit, rest).await.expect("the stream is cut");
 }
 
 /// M8: what is never answered has a line all the same.
