@@ -12,6 +12,9 @@ pub(crate) struct Args {
     /// How it is reached.
     #[command(flatten)]
     pub(crate) serving: Serving,
+    /// How much at a time.
+    #[command(flatten)]
+    pub(crate) bounds: Bounds,
     /// What is told to the outside.
     #[command(flatten)]
     pub(crate) report: Report,
@@ -61,15 +64,46 @@ pub(crate) enum CertificateMode {
     Secret,
 }
 
+/// How much at a time; what is more is answered with 429.
+#[derive(Clone, Debug, Group)]
+pub(crate) struct Bounds {
+    /// Requests at a time that only read
+    #[arg(long, env = "READING_AT_ONCE", default_value_t = 400)]
+    pub(crate) reading_at_once: usize,
+    /// Requests at a time that change something
+    #[arg(long, env = "WRITING_AT_ONCE", default_value_t = 200)]
+    pub(crate) writing_at_once: usize,
+    /// Watches and streams at a time
+    #[arg(long, env = "LONG_RUNNING_AT_ONCE", default_value_t = 4000)]
+    pub(crate) long_running_at_once: usize,
+    /// Seconds after which a connection is asked to go, so that load moves to new replicas; 0 for never
+    #[arg(long, env = "CONNECTION_AGE_SECONDS", default_value_t = 0)]
+    pub(crate) connection_age_seconds: u64,
+}
+
 /// What is told to the outside.
 #[derive(Clone, Debug, Group)]
 pub(crate) struct Report {
+    /// Which requests have a line in the audit log
+    #[arg(long, env = "AUDIT_LEVEL", default_value = "metadata")]
+    pub(crate) audit_level: AuditLevel,
     /// Which log lines are written, as in `info,restate_apiserver=debug`
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub(crate) log_filter: String,
     /// How log lines are written
     #[arg(long, env = "LOG_FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
+}
+
+/// Which requests have a line in the audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuditLevel {
+    /// None.
+    None,
+    /// Those that change something, streams, and refusals.
+    Changes,
+    /// All but health checks.
+    Metadata,
 }
 
 /// How log lines are written.
@@ -91,6 +125,8 @@ mod tests {
         assert_eq!(args.serving.secure_port, 10250);
         assert_eq!(args.serving.certificate_mode, CertificateMode::Own);
         assert_eq!(args.place.cluster_dns, "cluster.local");
+        assert_eq!(args.report.audit_level, AuditLevel::Metadata);
+        assert_eq!(crate::serving::limits(&args.bounds), apiserver_machinery::serve::Limits::default());
     }
 
     #[test]
@@ -101,7 +137,17 @@ mod tests {
             "--service-name=x",
             "--certificate-mode=secret",
             "--certificate-secret=y",
+            "--audit-level=changes",
+            "--reading-at-once=10",
+            "--writing-at-once=5",
+            "--long-running-at-once=100",
+            "--connection-age-seconds=600",
         ];
-        assert_eq!(Args::try_parse_from(words).unwrap().serving.certificate_mode, CertificateMode::Secret);
+        let args = Args::try_parse_from(words).unwrap();
+        assert_eq!(args.serving.certificate_mode, CertificateMode::Secret);
+        assert_eq!(args.report.audit_level, AuditLevel::Changes);
+        let limits = crate::serving::limits(&args.bounds);
+        assert_eq!((limits.reading, limits.writing, limits.long_running), (10, 5, 100));
+        assert_eq!(limits.connection_age, Some(std::time::Duration::from_mins(10)));
     }
 }

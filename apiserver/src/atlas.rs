@@ -49,6 +49,8 @@ pub(crate) struct Territory {
     /// Namespaces with a RestateDeployment that registers here.
     pub(crate) namespaces: BTreeSet<String>,
     owners: BTreeMap<DeploymentId, Owner>,
+    /// Namespaces of versions that are registered here, as stored objects say.
+    registering: BTreeSet<String>,
     snapshot: Arc<Snapshot>,
 }
 
@@ -136,20 +138,34 @@ fn is_within(object: &RestateDeployment, namespace: Option<&str>) -> bool {
 impl Map {
     /// The Restates that a namespace, or any, has to do with.
     pub(crate) fn of<'a>(&'a self, namespace: Option<&'a str>) -> impl Iterator<Item = &'a Territory> {
-        self.territories
-            .iter()
-            .filter(move |territory| namespace.is_none_or(|name| territory.namespaces.contains(name)))
+        self.territories.iter().filter(move |territory| territory.concerns(namespace))
     }
 }
 
 impl Territory {
     pub(crate) fn new(admin: Admin, snapshot: Arc<Snapshot>) -> Self {
-        Self { admin, namespaces: BTreeSet::new(), owners: BTreeMap::new(), snapshot }
+        let (namespaces, registering) = (BTreeSet::new(), BTreeSet::new());
+        Self { admin, namespaces, owners: BTreeMap::new(), registering, snapshot }
+    }
+
+    /// Whether a namespace, or any, has to do with it.
+    pub(crate) fn concerns(&self, namespace: Option<&str>) -> bool {
+        namespace.is_none_or(|name| self.namespaces.contains(name))
     }
 
     /// When Restate was asked; none where it has told nothing yet.
     pub(crate) fn observed_at(&self) -> Option<Timestamp> {
         self.snapshot.registry.as_ref().map(|registry| registry.asked_at)
+    }
+
+    /// Whether it has told nothing to this process, and there is something to tell: a version of the namespace, or of
+    /// any, was registered here once.
+    pub(crate) fn owes(&self, namespace: Option<&str>) -> bool {
+        let concerns = match namespace {
+            Some(name) => self.registering.contains(name),
+            None => !self.registering.is_empty(),
+        };
+        concerns && self.observed_at().is_none()
     }
 
     /// Whether it did not answer when it was last asked, or was never asked.
@@ -208,6 +224,9 @@ impl Territory {
     fn settle(&mut self, parent: &RestateDeployment, views: Vec<View>) {
         let namespace = parent.namespace().unwrap_or_default();
         self.namespaces.insert(namespace.clone());
+        if views.iter().any(|view| view.deployment_id.is_some()) {
+            self.registering.insert(namespace.clone());
+        }
         for view in views {
             let Some(id) = view.deployment_id.filter(|id| self.is_at(id, &view.name, &namespace)) else {
                 continue;

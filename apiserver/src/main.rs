@@ -105,10 +105,11 @@ fn api(
     let of = VersionsOf { world: world.clone(), restates: restates.clone(), versions: versions.clone() };
     let invocations = Invocations { world: world.clone(), restates: restates.clone() };
     let transport = Transport::new(&Options::default())?;
-    let health = Health { world: world.clone(), transport: transport.clone() };
-    let registered = RegisteredWith { world: world.clone(), transport };
-    let proxy = Proxy::new(world.clone(), Passage::new(&Options::default())?);
     let (atlas, turnstiles) = (Atlas::new(world.clone(), restates.clone()), Turnstiles::default());
+    let health =
+        Health { world: world.clone(), transport: transport.clone(), turnstiles: turnstiles.clone() };
+    let registered = RegisteredWith { world: world.clone(), transport, turnstiles: turnstiles.clone() };
+    let proxy = Proxy::new(world.clone(), Passage::new(&Options::default())?);
     let services = Services::new(atlas.clone(), &clock);
     tokio::spawn(services.clone().follow());
     let queries =

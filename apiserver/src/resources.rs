@@ -13,3 +13,6 @@ pub(crate) mod service;
 pub(crate) mod services;
 pub(crate) mod version;
 pub(crate) mod versions;
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ use restate_client::{Demand, Endpoint, Policy, Pollers, Subscription, Transport}
 use restate_model::{EndpointKey, Snapshot};
 use restate_plan::Admin;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::questions::Questions;
@@ -28,6 +29,10 @@ const WORTH_WAITING: Duration = Duration::from_millis(250);
 
 /// The longest that a reader waits for a recent answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Who has told nothing for so long, asked again and again, is not waited for any more by those who want everything.
+/// A Restate that starts again, or a node that is replaced, takes minutes.
+const GIVEN_UP_AFTER: Duration = Duration::from_mins(10);
 
 /// The Restates of this process. Clones share them.
 #[derive(Clone)]
@@ -42,6 +47,7 @@ pub(crate) struct Restates {
 
 struct Known {
     subscription: Subscription,
+    since: Instant,
     held: Option<Held>,
 }
 
@@ -151,6 +157,15 @@ impl Restates {
         ))
     }
 
+    /// Whether nobody waits any more for the first word of this one: there is no way to it, or it has been silent for
+    /// long since somebody first wanted to know (W15).
+    pub(crate) fn is_given_up(&self, admin: &Admin) -> bool {
+        if self.subscription(admin).is_none() {
+            return true;
+        }
+        self.known().get(&admin.key).is_some_and(|known| known.since.elapsed() >= GIVEN_UP_AFTER)
+    }
+
     /// 503 for a Restate that has told nothing yet.
     pub(crate) fn no_answer(&self, admin: &Admin) -> Status {
         let failure = self.snapshot(admin).and_then(|snapshot| snapshot.failure.clone());
@@ -174,7 +189,8 @@ impl Restates {
             .ok()?;
         let subscription = self.pollers.subscribe(&endpoint);
         tokio::spawn(ring(subscription.changes(), self.bell.clone(), self.shutdown.clone()));
-        known.insert(admin.key.clone(), Known { subscription: subscription.clone(), held: None });
+        let since = Instant::now();
+        known.insert(admin.key.clone(), Known { subscription: subscription.clone(), since, held: None });
         Some(subscription)
     }
 }
@@ -192,5 +208,27 @@ async fn ring(
             },
             () = shutdown.cancelled() => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admin(url: &str) -> Admin {
+        Admin { key: url.into(), url: url.to_owned() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn w15_the_first_word_is_waited_for_for_minutes() {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let restates = Restates::new(&CancellationToken::new(), &Questions::new()).unwrap();
+        let silent = admin("http://restate.prod.svc.cluster.local:9070");
+        assert!(!restates.is_given_up(&silent), "from now on it is waited for");
+        tokio::time::advance(GIVEN_UP_AFTER.mul_f64(0.99)).await;
+        assert!(!restates.is_given_up(&silent));
+        tokio::time::advance(GIVEN_UP_AFTER.mul_f64(0.02)).await;
+        assert!(restates.is_given_up(&silent));
+        assert!(restates.is_given_up(&admin("http://127.0.0.1:9070")), "nobody can ever ask there");
     }
 }

@@ -23,7 +23,7 @@ use restate_apiservice::{GROUP, VERSION};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{Args, CertificateMode};
+use crate::args::{Args, AuditLevel, Bounds, CertificateMode};
 use crate::world::World;
 
 /// Field manager of `spec.caBundle`.
@@ -97,10 +97,14 @@ impl Foundation {
             authz: self.authorizer,
             health: self.health,
             registry: Arc::new(registry),
-            audit: audit::Log::new(Level::Metadata, tokio::io::stdout(), self.metrics.clone()),
+            audit: audit::Log::new(
+                level(self.args.report.audit_level),
+                tokio::io::stdout(),
+                self.metrics.clone(),
+            ),
             metrics: self.metrics,
             version: version(),
-            limits: Limits::default(),
+            limits: limits(&self.args.bounds),
             grace: Grace {
                 delay: Duration::from_secs(self.args.serving.shutdown_delay_seconds),
                 ..Grace::default()
@@ -139,6 +143,27 @@ impl Foundation {
                 tokio::spawn(async move { given::secret(client, &namespace, &secret, slot, gate).await });
             }
         }
+    }
+}
+
+/// What is served at a time; the other bounds are those of the protocol.
+pub(crate) fn limits(told: &Bounds) -> Limits {
+    let Bounds { reading_at_once, writing_at_once, long_running_at_once, connection_age_seconds } = *told;
+    let age = Duration::from_secs(connection_age_seconds);
+    Limits {
+        reading: reading_at_once,
+        writing: writing_at_once,
+        long_running: long_running_at_once,
+        connection_age: Some(age).filter(|age| !age.is_zero()),
+        ..Limits::default()
+    }
+}
+
+fn level(told: AuditLevel) -> Level {
+    match told {
+        AuditLevel::None => Level::None,
+        AuditLevel::Changes => Level::Changes,
+        AuditLevel::Metadata => Level::Metadata,
     }
 }
 

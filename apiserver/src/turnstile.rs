@@ -11,19 +11,44 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Each may walk a whole table.
 const AT_ONCE: usize = 4;
+/// What is passed on to one Restate at once: a page of its web UI asks for dozens of files, and streams last.
+const PASSED_ON_AT_ONCE: usize = 64;
 /// Most questions take milliseconds; who waits longer is told to come again.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// A turn; it lasts until it is dropped.
+pub(crate) type Turn = OwnedSemaphorePermit;
+
 /// One turnstile before each Restate. Clones share them.
-#[derive(Clone, Default)]
-pub(crate) struct Turnstiles(Arc<Mutex<HashMap<EndpointKey, Arc<Semaphore>>>>);
+#[derive(Clone)]
+pub(crate) struct Turnstiles {
+    at_once: usize,
+    all: Arc<Mutex<HashMap<EndpointKey, Arc<Semaphore>>>>,
+}
+
+impl Default for Turnstiles {
+    fn default() -> Self {
+        Self::of(AT_ONCE)
+    }
+}
 
 impl Turnstiles {
+    /// For what is passed on as it is.
+    pub(crate) fn wide() -> Self {
+        Self::of(PASSED_ON_AT_ONCE)
+    }
+
+    /// With so many turns each.
+    pub(crate) fn of(at_once: usize) -> Self {
+        Self { at_once, all: Arc::default() }
+    }
+
     /// Waits for a turn, which lasts until what is given is dropped; 429 where there is none in time.
-    pub(crate) async fn turn(&self, restate: &EndpointKey) -> Result<OwnedSemaphorePermit, Status> {
+    pub(crate) async fn turn(&self, restate: &EndpointKey) -> Result<Turn, Status> {
         let turns = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(all.entry(restate.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))))
+            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+            let turns = || Arc::new(Semaphore::new(self.at_once));
+            Arc::clone(all.entry(restate.clone()).or_insert_with(turns))
         };
         match tokio::time::timeout(PATIENCE, turns.acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),

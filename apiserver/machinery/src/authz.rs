@@ -97,7 +97,7 @@ impl Authorizer {
         Self {
             client,
             metrics,
-            always: ["/livez", "/readyz", "/healthz"].map(str::to_owned).into(),
+            always: crate::health::PATHS.map(str::to_owned).into(),
             memory: Cache::builder().max_capacity(REMEMBERED).time_to_live(MEMORY).build(),
             reachability: Arc::default(),
         }

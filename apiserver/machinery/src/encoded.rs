@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, ops::Range};
 use apiserver_kind::{Cell, Kind, age::age};
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 /// Why an object could not be encoded.
@@ -45,6 +46,8 @@ pub struct Encoded {
     fields: Box<[(&'static str, Box<str>)]>,
     json: Bytes,
     metadata: Range<usize>,
+    /// Where in the JSON the digits of the version are.
+    digits: Option<Range<usize>>,
     cells: Box<[Piece]>,
 }
 
@@ -72,7 +75,7 @@ impl Encoded {
     ) -> Result<Self, Error> {
         let mut object = object.clone();
         object.metadata_mut().resource_version = (version != 0).then(|| version.to_string());
-        let (json, metadata) = written(&object)?;
+        let Written { json, metadata, digits } = written(&object)?;
         let field = |path: &&'static str| object.field(path).map(|value| (*path, Box::from(value)));
         let meta = object.metadata();
         Ok(Self {
@@ -85,6 +88,7 @@ impl Encoded {
             fields: selectable.iter().filter_map(field).collect(),
             json: json.into(),
             metadata,
+            digits,
             cells: pieces(&object.row(), K::COLUMNS.len()),
         })
     }
@@ -126,13 +130,12 @@ impl Encoded {
     /// The same object under another resource version: what a deletion shows.
     #[must_use]
     pub(crate) fn at(&self, version: u64) -> Self {
-        let old = format!("\"resourceVersion\":\"{}\"", self.version);
-        let new = format!("\"resourceVersion\":\"{version}\"");
-        let Some(at) = find(&self.json[self.metadata.clone()], old.as_bytes()) else { return self.clone() };
-        let start = self.metadata.start + at;
-        let json = [&self.json[..start], new.as_bytes(), &self.json[start + old.len()..]].concat();
-        let end = self.metadata.end + new.len() - old.len();
-        Self { version, json: json.into(), metadata: self.metadata.start..end, ..self.clone() }
+        let Some(Range { start, end }) = self.digits.clone() else { return self.clone() };
+        let new = version.to_string();
+        let json = [&self.json[..start], new.as_bytes(), &self.json[end..]].concat();
+        let metadata = self.metadata.start..self.metadata.end + new.len() - (end - start);
+        let digits = Some(start..start + new.len());
+        Self { version, json: json.into(), metadata, digits, ..self.clone() }
     }
 }
 
@@ -157,8 +160,29 @@ fn name_of<K: Kind>(object: &K) -> String {
     object.metadata().name.clone().unwrap_or_default()
 }
 
-/// The JSON with `apiVersion` and `kind` in front, and where its metadata is.
-fn written<K: Kind>(object: &K) -> Result<(Vec<u8>, Range<usize>), Error> {
+/// The JSON with `apiVersion` and `kind` in front, where its metadata is, and where in it the version.
+struct Written {
+    json: Vec<u8>,
+    metadata: Range<usize>,
+    digits: Option<Range<usize>>,
+}
+
+/// The one field of metadata that is looked for: labels and annotations may be called the same.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Versioned<'a> {
+    #[serde(borrow, default)]
+    resource_version: Option<&'a str>,
+}
+
+/// Where in metadata the digits of its version are.
+fn digits(metadata: &[u8]) -> Option<Range<usize>> {
+    let version = serde_json::from_slice::<Versioned<'_>>(metadata).ok()?.resource_version?;
+    let start = version.as_ptr().addr().checked_sub(metadata.as_ptr().addr())?;
+    Some(start..start + version.len())
+}
+
+fn written<K: Kind>(object: &K) -> Result<Written, Error> {
     let serialized = |source| Error::Serialize { kind: K::GVK.kind, name: name_of(object), source };
     let body = serde_json::to_vec(object).map_err(serialized)?;
     let metadata = serde_json::to_vec(object.metadata()).map_err(serialized)?;
@@ -169,7 +193,8 @@ fn written<K: Kind>(object: &K) -> Result<(Vec<u8>, Range<usize>), Error> {
     let label = b"\"metadata\":";
     let at = find(&json, &[label.as_slice(), &metadata].concat()).ok_or_else(no_object)?;
     let start = at + label.len();
-    Ok((json, start..start + metadata.len()))
+    let digits = digits(&metadata).map(|Range { start: from, end }| start + from..start + end);
+    Ok(Written { json, metadata: start..start + metadata.len(), digits })
 }
 
 fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
@@ -237,6 +262,20 @@ mod tests {
         assert_eq!(text.replace("\"1000\"", "\"42\"").as_bytes(), old.json().as_ref());
         let metadata: serde_json::Value = serde_json::from_slice(new.metadata()).unwrap();
         assert_eq!(metadata["resourceVersion"], "1000");
+    }
+
+    /// Labels and annotations come before the version, and their keys are the users'.
+    #[test]
+    fn w2_a_label_that_is_called_like_the_version_stays() {
+        let mut book = book("shop", "b1", "Draft", 3);
+        let same = [("resourceVersion".to_owned(), "42".to_owned())];
+        book.metadata.labels = Some(same.clone().into());
+        book.metadata.annotations = Some(same.into());
+        let new = Encoded::of(&book, &[], 42).unwrap().at(7).at(1000);
+        let metadata: serde_json::Value = serde_json::from_slice(new.metadata()).unwrap();
+        assert_eq!(metadata["resourceVersion"], "1000");
+        assert_eq!(metadata["labels"]["resourceVersion"], "42");
+        assert_eq!(metadata["annotations"]["resourceVersion"], "42");
     }
 
     #[test]

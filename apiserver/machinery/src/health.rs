@@ -10,6 +10,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 pub use report::{Report, Selection};
 
+/// Where checks are read; so are those below.
+pub(crate) const PATHS: [&str; 3] = ["/livez", "/readyz", "/healthz"];
+
+/// Whether checks are read at this path: no limit holds there, and nothing is recorded.
+pub(crate) fn is_health(path: &str) -> bool {
+    let below =
+        |root: &&str| path.strip_prefix(*root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    PATHS.iter().any(below)
+}
+
 /// Which paths ask a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {

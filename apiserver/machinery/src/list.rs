@@ -1,5 +1,6 @@
 //! Getting and listing: what is asked for, of which version, and in which portions (R9–R14).
 
+mod kept;
 mod options;
 mod resume;
 mod stored;
@@ -8,7 +9,8 @@ use serde::Serialize;
 
 pub(crate) use options::{ListOptions, Version, VersionMatch, version_of};
 pub use options::{ListRequest, Selection};
-pub(crate) use stored::{Stored, reached, state_for};
+pub(crate) use resume::Bound;
+pub(crate) use stored::{Stored, reached, whole_state_for};
 
 use crate::render::Render;
 

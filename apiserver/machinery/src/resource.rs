@@ -56,6 +56,12 @@ pub trait Readable: Send + Sync + 'static {
     fn fresh(&self, _wanted: &Wanted) -> impl Future<Output = Result<(), Status>> + Send {
         ready(Ok(()))
     }
+
+    /// Refuses where what was published lacks objects that may be there and that nobody has told yet: a list without
+    /// them would be taken for their deletion (W15). One that has told, and is silent since, lacks nothing.
+    fn whole(&self, _wanted: &Wanted) -> impl Future<Output = Result<(), Status>> + Send {
+        ready(Ok(()))
+    }
 }
 
 /// One portion of a computed list.

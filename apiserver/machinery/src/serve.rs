@@ -14,6 +14,7 @@ mod connection;
 mod operations;
 mod seal;
 mod stages;
+mod streams;
 mod verbs;
 pub mod warnings;
 

@@ -11,13 +11,15 @@ use std::time::Duration;
 use apiserver_kind::Gvk;
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
+use futures::FutureExt;
 use http::{HeaderValue, header};
 use jiff::Timestamp;
 
 use crate::{
-    list::{ListOptions, Reading, Stored, Version, VersionMatch, state_for},
+    list::{ListOptions, Reading, Stored, Version, VersionMatch, whole_state_for},
     metrics::Metrics,
     resource::{Call, Wanted},
+    serve::body::until,
     shutdown::Draining,
     status::Status,
     store::Unknown,
@@ -26,6 +28,9 @@ use stream::{Begin, Watching};
 
 /// Without a wish of the client, a watch lasts from one to two times this (W6).
 const LASTS: Duration = Duration::from_mins(30);
+
+/// A client that reads has seen the end of its watch by then; one that does not is cut (W10).
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Counts what a watch sends (M2).
 pub(crate) struct Counter {
@@ -56,8 +61,18 @@ pub(crate) async fn watch(
         Err(status) => return Ok(response(Body::from(error_line(&status)))),
     };
     let lasts = reading.options.timeout.filter(|wish| !wish.is_zero()).unwrap_or_else(some_time);
-    let watching = Watching::new(stored, (reading, counter), begin).until(lasts, draining);
-    Ok(response(Body::from_stream(watching.into_stream())))
+    let end = end(lasts, draining).boxed().shared();
+    let over = end.clone().then(|()| tokio::time::sleep(LAST_WORDS));
+    let watching = Watching::new(stored, (reading, counter), begin).until(end);
+    Ok(response(until(Body::from_stream(watching.into_stream()), over)))
+}
+
+/// Completes when the watch has lasted so long, or when its turn comes in a graceful stop.
+async fn end(lasts: Duration, draining: Draining) {
+    tokio::select! {
+        () = tokio::time::sleep(lasts) => {}
+        () = draining.turn_to_end() => {}
+    }
 }
 
 /// Where a watch begins; the inner refusal is for clients that expect it as an event, since only then they list again.
@@ -72,7 +87,7 @@ async fn begin(stored: &Stored, options: &ListOptions, call: &Call) -> Result<Re
     }
     let wanted = Wanted::of(&options.selection);
     let version = (options.version, Some(VersionMatch::NotOlderThan));
-    state_for(stored, version, (&wanted, &call.warnings)).await?;
+    whole_state_for(stored, version, (&wanted, &call.warnings)).await?;
     let log = stored.feed.log();
     let Some(state) = log.state().cloned() else {
         return Err(Status::unavailable("nothing has been observed yet"));

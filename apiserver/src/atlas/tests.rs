@@ -1,9 +1,12 @@
 //! Who owns what, and that nobody owns what is another's.
 
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use restate_model::{
     Attempts, Caller, InvocationState, Reading, Registered, ServiceKind, ServiceRevision, Target, Times,
 };
+use restate_plan::deployment::{ClusterSeen, Seen};
 use rstest::rstest;
+use serde_json::json;
 
 use super::*;
 
@@ -33,6 +36,62 @@ pub(crate) fn territory() -> Territory {
         territory.owners.insert((*id).into(), owner(namespace, version));
     }
     territory
+}
+
+/// A Restate that has told nothing: namespaces with a version each, and the id that is written on it.
+pub(crate) fn silent(versions: &[(&str, Option<&str>)]) -> Territory {
+    let admin = Admin { key: "http://silent:9070/".into(), url: "http://silent:9070".into() };
+    let mut territory = Territory::new(admin, Arc::default());
+    for (namespace, id) in versions {
+        let parent = parent(namespace);
+        let seen = Seen {
+            object: Arc::clone(&parent),
+            replica_sets: vec![Arc::new(set(namespace, *id))],
+            services: Vec::new(),
+            autoscalers: Vec::new(),
+            cluster: ClusterSeen::NotNamed,
+            namespace_terminating: false,
+            snapshot: None,
+            dns_suffix: "cluster.local".to_owned(),
+        };
+        territory.settle(&parent, restate_plan::deployment::views(&seen, Timestamp::UNIX_EPOCH));
+    }
+    territory
+}
+
+fn parent(namespace: &str) -> Arc<RestateDeployment> {
+    let object = json!({
+        "apiVersion": "restate.dev/v1beta1",
+        "kind": "RestateDeployment",
+        "metadata": {"name": "greeter", "namespace": namespace, "uid": "u1", "generation": 1},
+        "spec": {
+            "selector": {"matchLabels": {"app": "greeter"}},
+            "restate": {"register": {"url": "http://silent:9070"}},
+            "template": {
+                "metadata": {"labels": {"app": "greeter"}},
+                "spec": {"containers": [{"name": "service", "image": "shop/greeter:2"}]},
+            },
+        },
+    });
+    Arc::new(serde_json::from_value(object).unwrap())
+}
+
+fn set(namespace: &str, id: Option<&str>) -> ReplicaSet {
+    let owner = json!({
+        "apiVersion": "restate.dev/v1beta1", "kind": "RestateDeployment", "name": "greeter", "uid": "u1",
+        "controller": true,
+    });
+    let mut object = json!({
+        "metadata": {
+            "name": "greeter-1", "namespace": namespace, "uid": "u2", "ownerReferences": [owner],
+            "labels": {"pod-template-hash": "1", "restate.dev/owned-by": "greeter"},
+        },
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "greeter"}}},
+    });
+    if let Some(id) = id {
+        object["metadata"]["annotations"] = json!({"restate.dev/deployment-id": id});
+    }
+    serde_json::from_value(object).unwrap()
 }
 
 fn owner(namespace: &str, version: &str) -> Owner {

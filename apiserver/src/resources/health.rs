@@ -16,10 +16,12 @@ use restate_apiservice::RestateClusterHealth;
 use restate_client::node::{ClusterState, Configuration, Log, Report};
 use restate_client::{Admin, Node, Transport};
 use restate_crd::RestateCluster;
+use restate_model::EndpointKey;
 use restate_plan::cluster::node_addresses;
 use std::time::Duration;
 
-use crate::targets::Targets;
+use crate::targets::{Targets, polled};
+use crate::turnstile::Turnstiles;
 use crate::world::World;
 use wanted::Wanted;
 
@@ -35,6 +37,7 @@ const LOGS_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) struct Health {
     pub(crate) world: World,
     pub(crate) transport: Transport,
+    pub(crate) turnstiles: Turnstiles,
 }
 
 /// What was said.
@@ -60,6 +63,7 @@ impl ReadableSubresource for Health {
 
     async fn get(&self, call: &Call) -> Result<Given<Self::Object>, Status> {
         let stored = self.world.cluster(call.name()).ok_or_else(|| call.not_found())?;
+        let _turn = self.turnstiles.turn(&self.key(call.name())).await?;
         let seen = self.seen(call.name(), &stored).await;
         let status = judge::status(&Wanted::of(&stored), seen);
         let metadata = ObjectMeta { name: stored.metadata.name.clone(), ..ObjectMeta::default() };
@@ -68,6 +72,12 @@ impl ReadableSubresource for Health {
 }
 
 impl Health {
+    /// The Restate whose turn it takes: many logs and nodes are asked at each look (T5).
+    fn key(&self, name: &str) -> EndpointKey {
+        let endpoint = self.world.admin_api(name).and_then(Result::ok);
+        endpoint.map_or_else(|| name.into(), |endpoint| polled(&endpoint).key)
+    }
+
     async fn seen(&self, name: &str, stored: &RestateCluster) -> Seen {
         let observed_at = Some(Timestamp::now());
         let replicas = stored.spec.compute.replicas.unwrap_or(1);

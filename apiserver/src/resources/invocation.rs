@@ -8,6 +8,7 @@ mod action;
 mod list;
 mod object;
 mod obstacle;
+mod round;
 mod selection;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use apiserver_machinery::api::Builder;
 use apiserver_machinery::resource::Call;
 use apiserver_machinery::status::Status;
+use futures::{FutureExt, StreamExt};
 use restate_apiservice::{
     InvocationAction, RestateInvocation, RestateInvocationAction, RestateInvocationRestart,
     RestateInvocationResume,
@@ -26,6 +28,7 @@ use crate::refusal::unanswered;
 use crate::turnstile::Turnstiles;
 
 use action::Act;
+use round::Question;
 
 /// Finds invocations. Clones share what they know.
 #[derive(Clone)]
@@ -64,21 +67,33 @@ impl Invocations {
     async fn find(&self, call: &Call) -> Result<Option<Found>, Status> {
         let (namespace, id) = (call.namespace(), InvocationId::from(call.name()));
         let map = self.atlas.asked(namespace).await?;
+        let mut answers = round::as_they_come(self.looks(&map, namespace, &id));
         let mut failure = None;
-        for (at, territory) in map.territories.iter().enumerate() {
-            if namespace.is_some_and(|name| !territory.namespaces.contains(name)) {
-                continue;
-            }
-            match self.find_in(territory, namespace, &id).await {
-                Ok(Some(invocation)) => {
-                    return Ok(Some(Found { map: Arc::clone(&map), territory: at, invocation }));
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok((territory, Some(invocation))) => {
+                    return Ok(Some(Found { map: Arc::clone(&map), territory, invocation }));
                 }
-                Ok(None) => {}
+                Ok((_, None)) => {}
                 Err(status) => failure = Some(status),
             }
         }
         // Where one of them could not tell, it is not known to be absent.
         failure.map_or(Ok(None), Err)
+    }
+
+    /// One question to each Restate of the namespace: has it this invocation?
+    fn looks<'a>(
+        &'a self,
+        map: &'a Map,
+        namespace: Option<&'a str>,
+        id: &'a InvocationId,
+    ) -> Vec<Question<'a, (usize, Option<Invocation>)>> {
+        let concerned = map.territories.iter().enumerate();
+        let concerned = concerned.filter(|(_, territory)| territory.concerns(namespace));
+        let look =
+            |(at, territory)| async move { Ok((at, self.find_in(territory, namespace, id).await?)) }.boxed();
+        concerned.map(look).collect()
     }
 
     async fn find_in(

@@ -21,6 +21,7 @@ use std::time::Duration;
 use apiserver_machinery::audit::Note;
 use apiserver_machinery::request_info::RequestInfo;
 use apiserver_machinery::resource::{Call, Connectable};
+use apiserver_machinery::serve::body::holding;
 use apiserver_machinery::status::Status;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
@@ -32,7 +33,8 @@ use restate_apiservice::proxy::PROXY;
 use restate_client::Endpoint;
 use restate_client::transport::{self, Carried, Head, Passage, pointed_to};
 
-use crate::targets::Targets;
+use crate::targets::{Targets, polled};
+use crate::turnstile::{Turn, Turnstiles};
 use path::SubPath;
 use upgrade::{Upgrades, Wish};
 
@@ -53,6 +55,7 @@ pub(crate) struct Proxy<T> {
     targets: T,
     passage: Passage,
     upgrades: Upgrades,
+    turnstiles: Turnstiles,
 }
 
 /// What is sent on, apart from where.
@@ -70,7 +73,7 @@ struct Content {
 
 impl<T: Targets> Proxy<T> {
     pub(crate) fn new(targets: T, passage: Passage) -> Self {
-        Self { targets, passage, upgrades: Upgrades::default() }
+        Self { targets, passage, upgrades: Upgrades::default(), turnstiles: Turnstiles::wide() }
     }
 
     fn endpoint(&self, call: &Call) -> Result<Endpoint, Status> {
@@ -129,8 +132,9 @@ impl<T: Targets> Connectable for Proxy<T> {
         let wish = self.upgrades.wish(&mut request)?;
         let protocol = wish.as_ref().map(|wish| wish.protocol.clone());
         let errand = Errand::of(request, protocol.as_ref())?;
+        let turn = self.turnstiles.turn(&polled(&endpoint).key).await?;
         let answer = self.send(call, (&endpoint, path), errand).await?;
-        given(answer, wish)
+        given(answer, wish, turn)
     }
 }
 
@@ -191,21 +195,22 @@ fn redirected(answer: &http::Response<Carried>) -> Option<String> {
     Some(String::from_utf8_lossy(location.as_bytes()).into_owned())
 }
 
-/// The answer as the caller gets it, its body as it comes.
-fn given(mut answer: http::Response<Carried>, wish: Option<Wish>) -> Result<Response, Status> {
+/// The answer as the caller gets it, its body as it comes. The turn lasts as long as either end does.
+fn given(mut answer: http::Response<Carried>, wish: Option<Wish>, turn: Turn) -> Result<Response, Status> {
+    let mut turn = Some(turn);
     let status = answer.status();
     let mut protocol = None;
     if status == StatusCode::SWITCHING_PROTOCOLS {
         let wish = wish.ok_or_else(|| Status::unavailable("Restate upgraded without being asked"))?;
         protocol = Some(wish.protocol.clone());
-        wish.join(&mut answer)?;
+        wish.join(&mut answer, turn.take())?;
     }
     // To kubectl these would mean that the caller's own credentials are not good.
     if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
         return Err(Status::unavailable("the admin API wants credentials"));
     }
     let (parts, body) = answer.into_parts();
-    let mut response = Response::new(Body::new(body));
+    let mut response = Response::new(holding(Body::new(body), turn));
     *response.status_mut() = status;
     *response.headers_mut() = headers::answered(&parts.headers, protocol.as_ref());
     Ok(response)

@@ -18,12 +18,14 @@ use restate_model::{DeploymentId, EndpointKey, Reading, Registered, Registry, Sn
 use uuid::Uuid;
 
 use crate::targets::{Targets, polled};
+use crate::turnstile::Turnstiles;
 use crate::world::World;
 
 /// What is registered.
 pub(crate) struct RegisteredWith {
     pub(crate) world: World,
     pub(crate) transport: Transport,
+    pub(crate) turnstiles: Turnstiles,
 }
 
 type Versions = BTreeMap<DeploymentId, VersionReference>;
@@ -35,7 +37,10 @@ impl ReadableSubresource for RegisteredWith {
         let stored = self.world.cluster(call.name()).ok_or_else(|| call.not_found())?;
         let endpoint = self.world.admin_api(call.name()).ok_or_else(|| call.not_found())?;
         let endpoint = endpoint.map_err(|error| Status::unavailable(error.to_string()))?;
-        let answer = Admin::new(&self.transport, &endpoint).registry().await;
+        let answer = {
+            let _turn = self.turnstiles.turn(&polled(&endpoint).key).await?;
+            Admin::new(&self.transport, &endpoint).registry().await
+        };
         let registry = answer.map_err(|error| {
             Status::unavailable(format!("{} cannot tell: {}", call.name(), error.words())).retry_after(2)
         })?;

@@ -64,6 +64,14 @@ pub(crate) fn nobody_told(silent: usize) -> Status {
     Status::unavailable(format!("none of {silent} Restates has told yet what is registered")).retry_after(2)
 }
 
+/// 503 where some may still have to tell what a list without them would show as gone.
+pub(crate) fn not_all_told(silent: usize, all: usize) -> Status {
+    let words = format!(
+        "{silent} of {all} Restates have not told yet what is registered, and a list without it would lie"
+    );
+    Status::unavailable(words).retry_after(2)
+}
+
 fn metadata(place: &str, service: &Service, owner: &Owner) -> ObjectMeta {
     let name = service.name.to_string();
     let labels = [

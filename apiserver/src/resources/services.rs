@@ -1,7 +1,9 @@
 //! `restateservices`: every service that Restate routes to a version of somebody's RestateDeployment, from a store
 //! that is filled when somebody looks.
 //!
-//! Invariant: a Restate that does not answer hides nothing that it has told: its services are shown as last known.
+//! Invariant: a Restate that does not answer hides nothing that it has told: its services are shown as last known. One
+//! that has told nothing to this process, though something was registered with it, is no reason to call its services
+//! gone: until it tells, or has been silent for long, lists that concern it are refused (W15).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,9 +16,10 @@ use apiserver_machinery::version::Clock;
 use restate_apiservice::RestateService;
 use restate_client::poller::Held;
 use restate_model::EndpointKey;
+use restate_plan::Admin;
 use tokio::sync::Mutex;
 
-use super::service::{nobody_told, object};
+use super::service::{nobody_told, not_all_told, object};
 use crate::atlas::{Atlas, Map};
 
 /// Changes that come together are published together.
@@ -134,13 +137,35 @@ impl Readable for Services {
         }
         self.publish(map).await
     }
+
+    async fn whole(&self, wanted: &Wanted) -> Result<(), Status> {
+        let namespace = wanted.namespace.as_deref();
+        let map = self.atlas.known().await?;
+        let owing = owing(&map, namespace, |admin| self.atlas.restates.is_given_up(admin));
+        if owing > 0 {
+            return Err(not_all_told(owing, map.of(namespace).count()));
+        }
+        // What is read next is at least what was just found to be whole.
+        if map.territories.iter().any(|territory| territory.observed_at().is_some()) {
+            self.publish(map).await?;
+        }
+        Ok(())
+    }
+}
+
+/// How many Restates may have services of this namespace, or of any, that nobody has heard of yet.
+fn owing(map: &Map, namespace: Option<&str>, is_given_up: impl Fn(&Admin) -> bool) -> usize {
+    let owing = map.of(namespace).filter(|territory| territory.owes(namespace));
+    owing.filter(|territory| !is_given_up(&territory.admin)).count()
 }
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
     use crate::atlas::Territory;
-    use crate::atlas::tests::territory;
+    use crate::atlas::tests::{silent, territory};
 
     #[test]
     fn z12_services_of_nobody_are_shown_to_nobody() {
@@ -159,5 +184,18 @@ mod tests {
         assert_eq!(warning(&Map { territories: vec![territory()] }), None);
         let words = warning(&Map { territories: vec![territory(), silent] }).unwrap();
         assert!(words.starts_with("1 of 2") && !words.contains("prod"), "{words}");
+    }
+
+    /// W15: who keeps a copy would delete from it what a silent Restate has not told.
+    #[rstest]
+    #[case::everything(None, 1)]
+    #[case::its_namespace(Some("shop"), 1)]
+    #[case::another_namespace(Some("bank"), 0)]
+    #[case::registered_nothing(Some("fresh"), 0)]
+    fn w15_who_has_something_to_tell_is_waited_for(#[case] namespace: Option<&str>, #[case] expected: usize) {
+        let silent = silent(&[("shop", Some("dp_1")), ("fresh", None)]);
+        let map = Map { territories: vec![territory(), silent] };
+        assert_eq!(owing(&map, namespace, |_| false), expected);
+        assert_eq!(owing(&map, namespace, |_| true), 0, "not for ever");
     }
 }

@@ -111,15 +111,42 @@ impl Door {
         let _ = stream.write_all(bytes).await;
         Ok(listen(stream, patience).await)
     }
+
+    /// The same for what may go on without end: an answer that is good is read no further than its head.
+    pub(super) async fn begin(
+        &self,
+        turn: usize,
+        identity: Option<&Identity>,
+        bytes: &[u8],
+        patience: Duration,
+    ) -> Result<Outcome> {
+        let mut stream = self.open(turn, identity).await?;
+        let _ = stream.write_all(bytes).await;
+        let has_begun = |seen: &[u8]| {
+            seen.starts_with(b"HTTP/1.1 200") && seen.windows(4).any(|four| four == b"\r\n\r\n")
+        };
+        Ok(listen_until(stream, patience, has_begun).await)
+    }
 }
 
 /// Reads until the connection ends or nothing more comes.
-pub(super) async fn listen(mut stream: TlsStream<TcpStream>, patience: Duration) -> Outcome {
+pub(super) async fn listen(stream: TlsStream<TcpStream>, patience: Duration) -> Outcome {
+    listen_until(stream, patience, |_| false).await
+}
+
+async fn listen_until(
+    mut stream: TlsStream<TcpStream>,
+    patience: Duration,
+    is_enough: impl Fn(&[u8]) -> bool,
+) -> Outcome {
     let mut seen = Vec::new();
     let ended = tokio::time::timeout(patience, async {
         let mut part = vec![0; 16 * 1024];
         while let Ok(count @ 1..) = stream.read(&mut part).await {
             seen.extend_from_slice(&part[..count]);
+            if is_enough(&seen) {
+                break;
+            }
         }
     });
     let ended = ended.await.is_ok();

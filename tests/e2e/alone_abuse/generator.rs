@@ -11,7 +11,7 @@ const PLURALS: [&str; 7] = [
     "namespaces",
     "things",
 ];
-const PARAMETERS: [&str; 12] = [
+const PARAMETERS: [&str; 15] = [
     "labelSelector",
     "fieldSelector",
     "limit",
@@ -24,12 +24,16 @@ const PARAMETERS: [&str; 12] = [
     "dryRun",
     "fieldValidation",
     "pretty",
+    "watch",
+    "timeoutSeconds",
+    "allowWatchBookmarks",
 ];
-const WORDS: [&str; 16] = [
+const WORDS: [&str; 17] = [
     "",
     "0",
     "-1",
     "18446744073709551616",
+    "9223372036854775807",
     "true",
     "All",
     "a=b",
@@ -60,15 +64,18 @@ pub(super) struct Made {
     pub(super) bytes: Vec<u8>,
     /// Is it HTTP at all? Then it is answered, and a refusal is a Status.
     pub(super) is_http: bool,
+    /// Does it watch? Then its answer may have no end.
+    pub(super) is_watch: bool,
 }
 
 /// The request of this seed.
 pub(super) fn made(seed: u64) -> Made {
     let mut rng = Rng::with_seed(seed);
-    match rng.u8(0..6) {
+    match rng.u8(0..7) {
         0 => http("GET", &path(&mut rng), &accept(&mut rng), b""),
         1 => http("GET", &format!("{}?{}", path(&mut rng), query(&mut rng)), &accept(&mut rng), b""),
         2 => created(&mut rng),
+        5 => watched(&mut rng),
         3 => {
             let method = METHODS[rng.usize(..METHODS.len())];
             http(method, &path(&mut rng), "", b"")
@@ -86,7 +93,17 @@ fn http(method: &str, path: &str, head: &str, body: &[u8]) -> Made {
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: replica\r\nConnection: close\r\nContent-Length: {length}\r\n{head}\r\n"
     );
-    Made { bytes: [head.as_bytes(), body].concat(), is_http: true }
+    let is_watch = head.lines().next().is_some_and(|line| line.contains("watch="));
+    Made { bytes: [head.as_bytes(), body].concat(), is_http: true, is_watch }
+}
+
+/// A watch of something that is there, for any time at all.
+fn watched(rng: &mut Rng) -> Made {
+    let plural = word(rng, &["restatedeploymentversions", "restateservices"]);
+    let seconds =
+        word(rng, &["1", "0", "-1", "86401", "9223372036854775807", "18446744073709551616", "1e3", ""]);
+    let query = format!("watch=1&timeoutSeconds={seconds}&{}", query(rng));
+    http("GET", &format!("/apis/control.restate.dev/v1alpha1/{plural}?{query}"), &accept(rng), b"")
 }
 
 fn word<'a>(rng: &mut Rng, words: &[&'a str]) -> &'a str {
@@ -162,12 +179,13 @@ fn broken(rng: &mut Rng) -> Made {
             request
         }
     };
-    Made { bytes: text, is_http: false }
+    Made { bytes: text, is_http: false, is_watch: false }
 }
 
 #[test]
 fn a_seed_makes_one_request_and_seeds_make_all_kinds() {
     assert_eq!(made(7).bytes, made(7).bytes);
     let some: Vec<_> = (0..200).map(made).collect();
+    assert!(some.iter().any(|made| made.is_watch));
     assert!(some.iter().any(|made| !made.is_http) && some.iter().any(|made| made.bytes.starts_with(b"POST")));
 }

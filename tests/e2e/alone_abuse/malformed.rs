@@ -63,7 +63,11 @@ async fn judged(door: &Door, admin: &Identity, seed: u64) -> Result {
     let identity = (!seed.is_multiple_of(4)).then_some(admin);
     let patience = if request.is_http { PATIENCE } else { IMPATIENCE };
     let turn = usize::try_from(seed)?;
-    let outcome = door.send(turn, identity, &request.bytes, patience).await?;
+    let outcome = if request.is_watch {
+        door.begin(turn, identity, &request.bytes, patience).await?
+    } else {
+        door.send(turn, identity, &request.bytes, patience).await?
+    };
     let right = match &outcome {
         Outcome::Answered(code, text) => is_right(*code, text, request.is_http),
         Outcome::Closed | Outcome::Silent => !request.is_http,

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, Request, StatusCode, header, request::Parts};
 
 use super::mount::{Mount, Reader, SubMount};
 use crate::{
-    list::{ListMeta, ListOptions, Reading, version_of},
+    list::{Bound, ListMeta, ListOptions, Reading, version_of},
     metrics::Metrics,
     query::Query,
     render::Render,
@@ -23,15 +23,16 @@ use crate::{
 
 pub(super) async fn get(mount: &Mount, call: &Call, request: &Parts) -> Result<Response, Status> {
     let render = Render::of(&request.headers, &request.uri, mount.shape)?;
+    let version = version_of(&Query::of(&request.uri))?;
     match &mount.reader {
         Some(Reader::Stored(stored)) => {
             let wanted = Wanted { namespace: call.info.namespace.clone(), name: call.info.name.clone() };
-            let version = version_of(&Query::of(&request.uri))?;
             let object =
                 stored.get(version, (&wanted, &call.warnings)).await?.ok_or_else(|| call.not_found())?;
             render.object(StatusCode::OK, &object)
         }
         Some(Reader::Computed(computed)) => {
+            computed.reaches(version, None)?;
             let object = computed.get(call).await?.ok_or_else(|| call.not_found())?;
             render.object(StatusCode::OK, &object)
         }
@@ -44,7 +45,11 @@ pub(super) async fn list(mount: &Mount, call: &Call, request: &Parts) -> Result<
     match &mount.reader {
         Some(Reader::Stored(stored)) => stored.list(&reading, &call.warnings).await,
         Some(Reader::Computed(computed)) => {
-            let gathered = computed.list(call, &reading.options.request()).await?;
+            let ListOptions { version, version_match, .. } = reading.options;
+            computed.reaches(version, version_match)?;
+            let request = reading.options.request()?;
+            let mut gathered = computed.list(call, &request).await?;
+            gathered.resume = gathered.resume.map(|at| Bound::encode(at, &request.selection));
             render_list(&reading.render, gathered)
         }
         None => Err(Status::no_such_path()),
@@ -78,6 +83,7 @@ pub(super) async fn get_subresource(
 ) -> Result<Response, Status> {
     let (Some(handler), Some(shape)) = (&sub.reader, sub.shape) else { return Err(Status::no_such_path()) };
     let render = Render::of(&request.headers, &request.uri, shape)?;
+    version_of(&Query::of(&request.uri))?;
     let gathered = handler.get(call).await?;
     match gathered.items.as_slice() {
         [one] if !gathered.is_list => render.object(StatusCode::OK, one),

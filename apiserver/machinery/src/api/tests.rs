@@ -23,6 +23,7 @@ use crate::{
     write::CreateOptions,
 };
 
+mod computed;
 mod discovery;
 mod read;
 mod write;
@@ -35,6 +36,8 @@ struct Books {
     store: Store<Book>,
     /// What a look gives.
     look: Result<(), Status>,
+    /// Whether nobody may have told of some.
+    whole: Result<(), Status>,
     created: Arc<Mutex<Vec<(String, bool)>>>,
 }
 
@@ -47,6 +50,11 @@ impl Readable for Books {
 
     async fn fresh(&self, _wanted: &Wanted) -> Result<(), Status> {
         self.look.clone()
+    }
+
+    async fn whole(&self, wanted: &Wanted) -> Result<(), Status> {
+        // Of the attic everything is known.
+        if wanted.namespace.as_deref() == Some("attic") { Ok(()) } else { self.whole.clone() }
     }
 }
 
@@ -104,7 +112,7 @@ impl Namespaces for Places {
 
 fn books(look: Result<(), Status>) -> Books {
     let store = Store::new(&Arc::new(Clock::tagged(9)));
-    Books { store, look, created: Arc::default() }
+    Books { store, look, whole: Ok(()), created: Arc::default() }
 }
 
 fn api(books: &Books) -> Api {

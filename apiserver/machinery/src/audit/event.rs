@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{AuditId, Level};
 use crate::authz::Decision;
+use crate::health::is_health;
 use crate::request_info::RequestInfo;
 use crate::serve::remote_address;
 use crate::user::User;
@@ -118,7 +119,7 @@ impl Fields {
     }
 
     pub(super) fn is_worth(&self, level: Level, code: StatusCode) -> bool {
-        let is_health = ["/livez", "/readyz", "/healthz"].iter().any(|path| self.info.path.starts_with(path));
+        let is_health = is_health(&self.info.path);
         let reads = matches!(self.info.verb.as_str(), "get" | "list" | "watch" | "head" | "options");
         let streams = self.info.subresource.as_deref() == Some("proxy");
         match level {

@@ -40,6 +40,8 @@ fn m8_a_line_says_who_did_what_and_no_query() {
 #[case("/apis/g/v1/things", 403, true, true)]
 #[case("/apis/g/v1/things/a/proxy", 200, true, true)]
 #[case("/readyz", 500, false, false)]
+#[case("/readyz/ping", 200, false, false)]
+#[case::no_health("/readyzfoo", 403, true, true)]
 fn m8_levels(#[case] uri: &str, #[case] code: u16, #[case] changes: bool, #[case] metadata: bool) {
     let code = StatusCode::from_u16(code).unwrap();
     let worth = |level| note(uri).with(|fields| fields.is_worth(level, code));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use apiserver_kind::Descriptor;
 
+use super::resume::Bound;
 use crate::{
     encoded::Encoded,
     query::Query,
@@ -12,6 +13,9 @@ use crate::{
     status::{FieldError, Status},
     version,
 };
+
+/// The longest that a watch lasts, whatever a client wishes: clients come back, and no clock overflows (W6).
+const LONGEST_WATCH: Duration = Duration::from_hours(24);
 
 /// Which objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,13 +95,19 @@ impl ListOptions {
             version_match,
             send_initial_events: query.optional_flag("sendInitialEvents"),
             bookmarks: query.flag("allowWatchBookmarks"),
-            timeout: number(query, "timeoutSeconds")?.map(|seconds| Duration::from_secs(seconds as u64)),
+            timeout: number(query, "timeoutSeconds")?.map(lasting),
         })
     }
 
-    pub(crate) fn request(&self) -> ListRequest {
-        ListRequest { selection: self.selection.clone(), limit: self.limit, resume: self.resume.clone() }
+    /// What a kind that is computed is asked for; where it goes on holds for the selection that it began with (R12).
+    pub(crate) fn request(&self) -> Result<ListRequest, Status> {
+        let resume = self.resume.as_deref().map(|text| Bound::decode(text, &self.selection)).transpose()?;
+        Ok(ListRequest { selection: self.selection.clone(), limit: self.limit, resume })
     }
+}
+
+fn lasting(seconds: usize) -> Duration {
+    Duration::from_secs(seconds as u64).min(LONGEST_WATCH)
 }
 
 /// The version that a get or list asks for.
@@ -241,6 +251,15 @@ mod tests {
     #[case::r17("shardSelector=x", Version::Freshest)]
     fn taken(#[case] query: &str, #[case] version: Version) {
         assert_eq!(options(query).unwrap().version, version);
+    }
+
+    #[rstest]
+    #[case("", None)]
+    #[case("timeoutSeconds=30", Some(30))]
+    #[case("timeoutSeconds=86401", Some(86_400))]
+    #[case("timeoutSeconds=9223372036854775807", Some(86_400))]
+    fn w6_no_watch_lasts_for_ever(#[case] query: &str, #[case] seconds: Option<u64>) {
+        assert_eq!(options(&format!("watch=1&{query}")).unwrap().timeout, seconds.map(Duration::from_secs));
     }
 
     #[test]

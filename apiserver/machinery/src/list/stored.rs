@@ -1,10 +1,6 @@
 //! Reading from a store: which state may answer, and which part of it (R12, R13).
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::response::Response;
 use jiff::Timestamp;
@@ -12,6 +8,7 @@ use tokio::time::timeout;
 
 use super::{
     ListMeta, Reading, VersionMatch,
+    kept::Kept,
     options::{ListOptions, Version},
     resume::Token,
 };
@@ -27,19 +24,35 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A request lives for 60 s in the aggregation layer; a look that takes longer than this helps nobody (T12).
 const LONGEST_LOOK: Duration = Duration::from_secs(25);
-/// So many states are kept for lists that somebody has begun to read in portions.
-const KEPT_STATES: usize = 8;
 
 /// A resource that is read from a store.
 pub(crate) struct Stored {
     pub(crate) feed: Arc<Feed>,
     pub(crate) source: Arc<dyn ErasedSource>,
-    /// States of lists in portions, oldest first.
-    pub(crate) kept: Mutex<VecDeque<Arc<State>>>,
+    /// States of lists in portions.
+    kept: Kept,
+}
+
+/// The same for whoever takes what is not there for deleted: a list, and what a watch begins with (W15).
+pub(crate) async fn whole_state_for(
+    stored: &Stored,
+    (version, version_match): (Version, Option<VersionMatch>),
+    (wanted, warnings): (&Wanted, &Warnings),
+) -> Result<Arc<State>, Status> {
+    // What is cached is good enough only if it is all.
+    let version = match version {
+        Version::Any if stored.source.whole(wanted).await.is_err() => Version::Freshest,
+        other => other,
+    };
+    let state = state_for(stored, (version, version_match), (wanted, warnings)).await?;
+    stored.source.whole(wanted).await?;
+    // The state may be older than what was found to be whole.
+    let newest = || stored.feed.state().unwrap_or_else(|| Arc::clone(&state));
+    Ok(if version_match == Some(VersionMatch::Exact) { state } else { newest() })
 }
 
 /// The state that answers a request for this version; asks the source to look first where that is needed.
-pub(crate) async fn state_for(
+async fn state_for(
     stored: &Stored,
     (version, version_match): (Version, Option<VersionMatch>),
     (wanted, warnings): (&Wanted, &Warnings),
@@ -132,7 +145,7 @@ pub(crate) async fn reached(feed: &Feed, version: u64) -> Result<Arc<State>, Sta
 
 impl Stored {
     pub(crate) fn new(feed: Arc<Feed>, source: Arc<dyn ErasedSource>) -> Self {
-        Self { feed, source, kept: Mutex::default() }
+        Self { feed, source, kept: Kept::default() }
     }
 
     /// One object.
@@ -144,7 +157,12 @@ impl Stored {
         let state = state_for(self, (version, None), (wanted, warnings)).await?;
         let key =
             (wanted.namespace.as_deref().unwrap_or_default(), wanted.name.as_deref().unwrap_or_default());
-        Ok(state.get(key).cloned())
+        if let Some(found) = state.get(key) {
+            return Ok(Some(Arc::clone(found)));
+        }
+        // Unknown is not absent.
+        self.source.whole(wanted).await?;
+        Ok(None)
     }
 
     /// A list, or a portion of it.
@@ -153,10 +171,10 @@ impl Stored {
         let selection = &options.selection;
         let token = options.resume.as_deref().map(|text| Token::decode(text, selection)).transpose()?;
         let state = if let Some(token) = &token {
-            self.kept_state(token, options)?
+            self.kept_state(token, options).await?
         } else {
             let wanted = Wanted::of(selection);
-            state_for(self, (options.version, options.version_match), (&wanted, warnings)).await?
+            whole_state_for(self, (options.version, options.version_match), (&wanted, warnings)).await?
         };
         let items = state.within(selection.namespace.as_deref());
         let start = token.map_or(0, |token| {
@@ -183,28 +201,16 @@ impl Stored {
         if page == rest.len() {
             return meta;
         }
-        self.keep(state);
+        self.kept.keep(state);
         let after = rest[page.saturating_sub(1)].key();
         let token = Token::new(state.version, after, &options.selection);
         let remaining = options.selection.is_everything().then_some(rest.len() - page);
         ListMeta { resume: Some(token.encode()), remaining_item_count: remaining, ..meta }
     }
 
-    fn keep(&self, state: &Arc<State>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.iter().any(|old| old.version == state.version) {
-            return;
-        }
-        kept.push_back(Arc::clone(state));
-        if kept.len() > KEPT_STATES {
-            kept.pop_front();
-        }
-    }
-
     fn held(&self, version: u64) -> Option<Arc<State>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = self.feed.state();
-        kept.iter().cloned().chain(current).find(|state| state.version == version)
+        let current = self.feed.state().filter(|state| state.version == version);
+        current.or_else(|| self.kept.find(version))
     }
 
     fn exactly(&self, version: u64) -> Result<Arc<State>, Status> {
@@ -214,8 +220,9 @@ impl Stored {
     }
 
     /// The state that a portion continues. If it is gone, 410 with a token that goes on in the present one (E6).
-    fn kept_state(&self, token: &Token, options: &ListOptions) -> Result<Arc<State>, Status> {
+    async fn kept_state(&self, token: &Token, options: &ListOptions) -> Result<Arc<State>, Status> {
         if token.version == 0 {
+            self.source.whole(&Wanted::of(&options.selection)).await?;
             return self.feed.state().ok_or_else(|| Status::unavailable("nothing has been observed yet"));
         }
         self.held(token.version).ok_or_else(|| {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     encoded::{self, Encoded},
-    list::ListRequest,
+    list::{ListRequest, Version, VersionMatch},
     status::Status,
     version::Clock,
     write::{CreateOptions, Draft},
@@ -24,11 +24,15 @@ pub(crate) type Answer<'a, T> = BoxFuture<'a, Result<T, Status>>;
 
 pub(crate) trait ErasedSource: Send + Sync {
     fn fresh<'a>(&'a self, wanted: &'a Wanted) -> Answer<'a, ()>;
+    fn whole<'a>(&'a self, wanted: &'a Wanted) -> Answer<'a, ()>;
 }
 
 pub(crate) trait ErasedComputed: Send + Sync {
     fn get<'a>(&'a self, call: &'a Call) -> Answer<'a, Option<Encoded>>;
     fn list<'a>(&'a self, call: &'a Call, request: &'a ListRequest) -> Answer<'a, Gathered>;
+    /// Whether what is computed now is of this version: it is newer than all that were, and none of those is kept
+    /// (R13).
+    fn reaches(&self, version: Version, version_match: Option<VersionMatch>) -> Result<(), Status>;
 }
 
 pub(crate) trait ErasedCreate: Send + Sync {
@@ -78,6 +82,10 @@ impl<R: Readable> ErasedSource for Source<R> {
     fn fresh<'a>(&'a self, wanted: &'a Wanted) -> Answer<'a, ()> {
         Box::pin(self.0.fresh(wanted))
     }
+
+    fn whole<'a>(&'a self, wanted: &'a Wanted) -> Answer<'a, ()> {
+        Box::pin(self.0.whole(wanted))
+    }
 }
 
 impl<H: Computed> ErasedComputed for Typed<H> {
@@ -95,6 +103,19 @@ impl<H: Computed> ErasedComputed for Typed<H> {
             items.retain(|item| request.selection.matches(item));
             Ok(Gathered { version, items, resume, is_list: true })
         })
+    }
+
+    fn reaches(&self, version: Version, version_match: Option<VersionMatch>) -> Result<(), Status> {
+        let now = Timestamp::now();
+        match version {
+            Version::At(version) if version_match == Some(VersionMatch::Exact) => Err(Status::expired(
+                format!("The resourceVersion for the provided list is too old: {version}"),
+            )),
+            Version::At(version) if self.clock.is_ahead(version, now) => {
+                Err(Status::too_large_resource_version(version, self.clock.stamp(now)))
+            }
+            Version::Freshest | Version::Any | Version::At(_) => Ok(()),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use rustls::ServerConfig;
 use socket2::{SockRef, TcpKeepalive};
@@ -24,6 +24,7 @@ use tower::ServiceExt;
 
 use super::Limits;
 use super::connection::Connection;
+use super::streams::{self, Streams};
 use crate::metrics::Metrics;
 use crate::shutdown::random_share;
 use crate::tls::peer::PeerCertificates;
@@ -85,7 +86,7 @@ impl Acceptor {
         match self.handshake(stream).await {
             Ok(stream) => {
                 let peer = PeerCertificates::new(stream.get_ref().1.peer_certificates());
-                self.answer(stream, Connection::new(peer, from)).await;
+                streams::carried(self.answer(stream, Connection::new(peer, from))).await;
             }
             Err(error) => {
                 self.metrics.handshake_failed();
@@ -137,8 +138,8 @@ impl Acceptor {
     }
 }
 
-fn builder(limits: Limits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder(limits: Limits) -> Builder<Streams> {
+    let mut builder = Builder::new(Streams);
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -110,10 +110,6 @@ fn connection(request: &Request) -> Option<Connection> {
     request.extensions().get::<Connection>().cloned()
 }
 
-fn is_health(path: &str) -> bool {
-    ["/livez", "/readyz", "/healthz"].iter().any(|health| path.starts_with(health))
-}
-
 type Answer = Result<Response, Box<crate::status::Status>>;
 
 fn either(answer: Answer) -> Response {

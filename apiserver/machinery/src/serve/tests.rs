@@ -45,6 +45,7 @@ fn router() -> Router {
         .route("/panic", get(panicking))
         .route("/redirect", get(|| async { axum::response::Redirect::to("/elsewhere") }))
         .route("/slow", get(|| async { tokio::time::sleep(Duration::from_mins(10)).await }))
+        .route("/long", get(long))
         .route("/brief", get(|| async { tokio::time::sleep(Duration::from_millis(400)).await }))
         .route(
             "/warn",
@@ -79,6 +80,12 @@ async fn echo(mut request: Request) -> axum::response::Response {
     });
     let headers = [("connection", "upgrade"), ("upgrade", "echo")];
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+/// More than anybody reads.
+async fn long() -> axum::response::Response {
+    let lines = futures::stream::repeat_with(|| Ok::<_, std::convert::Infallible>(vec![b'x'; 64 * 1024]));
+    axum::body::Body::from_stream(lines).into_response()
 }
 
 /// Lines until the server is draining.
@@ -415,6 +422,56 @@ async fn t5_too_much_at_a_time_is_shed_but_not_the_aggregator() {
     let (first, ()) = tokio::join!(open, shed);
     assert_eq!(first.status(), 200);
     assert_eq!(world.by_alice(THING).await.status(), 200, "the place is free again");
+}
+
+/// C11, T5: a client that asks and does not read keeps its place no longer than others, and its stream is cut.
+#[rstest::rstest]
+#[case("h2")]
+#[case("http/1.1")]
+#[tokio::test]
+async fn c11_t5_a_reader_that_stalls_gives_its_place_back(#[case] alpn: &str) {
+    let limit = Duration::from_secs(4);
+    let world = world_with(|mut server| {
+        (server.limits.reading, server.limits.deadline) = (1, limit);
+        server
+    })
+    .await;
+    let client = world.client(Some(&world.header_ca.client("proxy", &[])), &[alpn]);
+    let long = client.get(world.url("/long")).header("x-remote-user", "alice");
+    let start = Instant::now();
+    let mut stalled = long.send().await.unwrap();
+    assert_eq!(stalled.status(), 200);
+    let shed = world.by_alice(THING).await.status();
+    assert!(shed == 429 || start.elapsed() >= limit, "it has the only place");
+    let again = async { while world.by_alice(THING).await.status() == 429 {} };
+    tokio::time::timeout(4 * limit, again).await.expect("its time is over");
+    let rest = async { while let Ok(Some(_)) = stalled.chunk().await {} };
+    tokio::time::timeout(4 * limit, rest).await.expect("the stream is cut");
+}
+
+/// M8: what is never answered has a line all the same.
+#[tokio::test]
+async fn m8_what_times_out_or_is_given_up_is_recorded() {
+    let (lines, out) = tokio::io::duplex(64 * 1024);
+    let world = world_with(|mut server| {
+        server.audit = audit::Log::new(audit::Level::Metadata, out, server.metrics.clone());
+        server
+    })
+    .await;
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(lines));
+    let mut recorded =
+        async || -> Value { serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap() };
+    assert_eq!(world.by_alice("/slow?timeout=20ms").await.status(), 504);
+    let late = recorded().await;
+    assert_eq!((&late["responseStatus"]["code"], &late["user"]["username"]), (&json!(504), &json!("alice")));
+    let client = world.proxy();
+    let slow = client.get(world.url("/slow")).header("x-remote-user", "alice").send();
+    assert!(tokio::time::timeout(Duration::from_millis(300), slow).await.is_err());
+    drop(client);
+    let left = recorded().await;
+    assert_eq!((&left["responseStatus"]["code"], &left["requestURI"]), (&json!(499), &json!("/slow")));
+    assert_eq!(world.by_alice(THING).await.status(), 200);
+    assert_eq!(recorded().await["responseStatus"]["code"], 200, "one line for each");
 }
 
 #[tokio::test]

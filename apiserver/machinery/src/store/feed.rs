@@ -90,13 +90,18 @@ impl Feed {
         let Some(state) = self.state().filter(|state| state.version < version) else { return };
         let stamp = self.clock.stamp(now);
         let state = State { version: stamp, ..State::clone(&state) };
-        self.advance(vec![Change::new(stamp, None, None)], state);
+        self.log().pass(state);
+        self.ring();
     }
 
     fn advance(&self, changes: Vec<Change>, state: State) {
-        let mut log = self.log();
-        log.advance(changes, state);
-        self.bell.send_replace(log.position());
+        self.log().advance(changes, state);
+        self.ring();
+    }
+
+    fn ring(&self) {
+        let position = self.log().position();
+        self.bell.send_replace(position);
     }
 }
 

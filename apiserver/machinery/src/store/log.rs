@@ -4,6 +4,7 @@
 //! own. A version that was not issued here, or lies below the floor, is unknown: whoever holds it lists again.
 
 use std::{
+    cmp::Ordering,
     collections::VecDeque,
     sync::{Arc, OnceLock},
 };
@@ -38,10 +39,13 @@ impl State {
     }
 }
 
-/// One change: an object before and after. Neither is there for a version that was issued without a change.
+/// One change: an object before and after. Neither is there for versions that were issued without a change.
 #[derive(Debug)]
 pub(crate) struct Change {
+    /// The version; of several that were issued in a row without a change, the last.
     pub(crate) version: u64,
+    /// The first of them.
+    first: u64,
     pub(crate) before: Option<Arc<Encoded>>,
     pub(crate) after: Option<Arc<Encoded>>,
     /// The event as most watches want it, written by the first that does.
@@ -50,7 +54,20 @@ pub(crate) struct Change {
 
 impl Change {
     pub(crate) fn new(version: u64, before: Option<Arc<Encoded>>, after: Option<Arc<Encoded>>) -> Self {
-        Self { version, before, after, line: OnceLock::new() }
+        Self { version, first: version, before, after, line: OnceLock::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.before.is_none() && self.after.is_none()
+    }
+
+    /// How the versions that this stands for compare with another.
+    fn compared(&self, version: u64) -> Ordering {
+        if (self.first..=self.version).contains(&version) {
+            Ordering::Equal
+        } else {
+            self.version.cmp(&version)
+        }
     }
 }
 
@@ -115,13 +132,23 @@ impl Log {
         }
     }
 
+    /// Takes a version that was issued without a change. However many come in a row, they take one place: whoever only
+    /// reads pushes nobody out.
+    pub(crate) fn pass(&mut self, state: State) {
+        let mut change = Change::new(state.version, None, None);
+        if let Some(last) = self.ring.pop_back_if(|last| last.is_empty()) {
+            change.first = last.first;
+        }
+        self.advance(vec![change], state);
+    }
+
     /// The position after this version, if it was issued here and nothing since is lost.
     pub(crate) fn after(&self, version: u64) -> Result<u64, Unknown> {
         let current = self.state.as_ref().map_or(0, |state| state.version);
         if version == self.floor && version != 0 {
             return Ok(self.first);
         }
-        match self.ring.binary_search_by_key(&version, |change| change.version) {
+        match self.ring.binary_search_by(|change| change.compared(version)) {
             Ok(at) => Ok(self.first + at as u64 + 1),
             Err(_) if version > current => Err(Unknown::Future),
             Err(_) => Err(Unknown::Expired),

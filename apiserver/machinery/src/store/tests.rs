@@ -97,6 +97,31 @@ fn w3_what_the_ring_lost_is_expired() {
     assert_eq!(log.read(0, 10).map(|changes| changes.len()), None, "a position that is lost");
 }
 
+/// Lists at another replica's version issue versions without changes: they cost watches nothing.
+#[test]
+fn w14_who_only_reads_pushes_nobody_out() {
+    let feed = feed(4);
+    feed.publish(vec![book("s", "a", "x", 0)], now()).unwrap();
+    let start = version(&feed);
+    let passed: Vec<u64> = (0..100)
+        .map(|_| {
+            feed.pass(version(&feed) + 1, now());
+            version(&feed)
+        })
+        .collect();
+    feed.publish(vec![book("s", "a", "x", 1)], now()).unwrap();
+    feed.pass(version(&feed) + 1, now());
+    let change = [(Some("a".to_owned()), Some("a".to_owned()))];
+    let seen =
+        |from| changes_after(&feed, from).into_iter().filter(|change| change.1.is_some()).collect::<Vec<_>>();
+    assert_eq!(seen(start), change);
+    for version in passed {
+        assert_eq!(seen(version), change, "each of them was issued, and all mean the same state");
+    }
+    let ahead = version(&feed) + 1;
+    assert_eq!(feed.log().after(ahead), Err(Unknown::Future));
+}
+
 #[test]
 fn m4_what_a_store_holds_is_shown() {
     let feed = Arc::new(feed(4));

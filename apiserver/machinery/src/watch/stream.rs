@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream::unfold};
 use tokio::{
     sync::watch,
-    time::{Instant, Sleep, sleep, sleep_until},
+    time::{Instant, Sleep, sleep},
 };
 
 use super::{Counter, error_line, too_old};
@@ -14,7 +14,6 @@ use crate::{
     encoded::Encoded,
     list::{Reading, Stored},
     negotiate::Form,
-    shutdown::Draining,
     store::{Change, Feed, State},
 };
 
@@ -91,15 +90,9 @@ impl Watching {
         }
     }
 
-    /// Ends after this time, or when its turn comes in a graceful stop.
-    pub(super) fn until(mut self, lasts: Duration, draining: Draining) -> Self {
-        let end = Instant::now() + lasts;
-        self.end = Box::pin(async move {
-            tokio::select! {
-                () = sleep_until(end) => {}
-                () = draining.turn_to_end() => {}
-            }
-        });
+    /// Ends, with a last bookmark, once `end` completes.
+    pub(super) fn until(mut self, end: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.end = end.boxed();
         self
     }
 
@@ -118,7 +111,10 @@ impl Watching {
                 return None;
             }
             self.bell.mark_unchanged();
-            if !self.fill() {
+            if self.end.as_mut().now_or_never().is_some() {
+                // However much there is still to tell.
+                self.end();
+            } else if !self.fill() {
                 self.wait().await;
             }
         }
@@ -180,15 +176,17 @@ impl Watching {
     async fn wait(&mut self) {
         tokio::select! {
             changed = self.bell.changed() => self.ended = changed.is_err(),
-            () = &mut self.end => {
-                self.ended = true;
-                self.push_bookmark();
-            }
+            () = &mut self.end => self.end(),
             () = &mut self.bookmark => {
                 self.bookmark.as_mut().reset(Instant::now() + BOOKMARK_EVERY);
                 self.push_bookmark();
             }
         }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.push_bookmark();
     }
 
     fn push_bookmark(&mut self) {

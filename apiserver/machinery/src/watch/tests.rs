@@ -216,6 +216,41 @@ async fn w7_bookmarks_come_each_minute_and_before_the_end_if_wanted() {
     assert!(marked.has_ended().await && silent.has_ended().await, "W6: a clean end, no error");
 }
 
+/// What no clock can count is a wish like any other.
+#[tokio::test]
+async fn w6_a_wish_for_eternity_is_answered() {
+    let mut events = Shelf::new().watch("timeoutSeconds=9223372036854775807").await;
+    assert_eq!((events.code, events.told().await.len()), (200, 2));
+}
+
+/// W10: nobody asks the stream of a client that does not read, and it ends all the same.
+#[tokio::test(start_paused = true)]
+async fn w10_a_watch_that_nobody_reads_ends_in_its_time() {
+    let shelf = Shelf::new();
+    let stalled = shelf.watch("timeoutSeconds=10").await;
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert_eq!(shelf.0.watchers(), 1);
+    tokio::time::sleep(LAST_WORDS + Duration::from_secs(2)).await;
+    assert_eq!(shelf.0.watchers(), 0, "what it held is let go");
+    drop(stalled);
+}
+
+/// W6: there is always more to tell, and the time is over.
+#[tokio::test(start_paused = true)]
+async fn w6_a_watch_that_is_never_silent_ends_in_its_time() {
+    let shelf = Shelf::new();
+    let mut busy = shelf.watch("timeoutSeconds=10").await;
+    for pages in 0..200 {
+        shelf.put(vec![book("shop", "a", "Draft", pages + 2)]);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if let Ok(None) = tokio::time::timeout(Duration::ZERO, busy.body.next()).await {
+            assert!((99..=110).contains(&pages), "{pages}");
+            return;
+        }
+    }
+    panic!("it goes on");
+}
+
 #[tokio::test]
 async fn w4_another_replicas_version_is_too_old() {
     let others = Clock::tagged(4).stamp(jiff::Timestamp::now());

@@ -114,6 +114,7 @@ impl<K: Wishes> Act<K> {
         call.annotate("control.restate.dev/restate", admin.key.to_string());
         call.annotate("control.restate.dev/service", found.invocation.target.service.to_string());
         let client = self.invocations.atlas.restates.client(admin)?;
+        let _turn = self.invocations.turnstiles.turn(&admin.key).await?;
         let acted = client.act(&found.invocation.id, &told(self.action, from, onto)).await;
         match acted {
             Ok(Acted::Done) => Ok((ActionOutcome::Done, None)),

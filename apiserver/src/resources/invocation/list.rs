@@ -7,6 +7,7 @@ use apiserver_machinery::resource::{Call, Computed, Page};
 use apiserver_machinery::status::Status;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use restate_apiservice::RestateInvocation;
 use restate_client::query::Wanted;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Invocations;
 use super::object::object;
+use super::round::{self, Question};
 use super::selection::{Nothing, Pushed};
 use crate::atlas::Territory;
 use crate::refusal::unanswered;
@@ -69,6 +71,9 @@ impl Onward {
     }
 }
 
+/// What a Restate has told.
+type Told<'a> = (&'a Territory, Vec<Invocation>);
+
 /// What has been gathered so far.
 #[derive(Default)]
 struct Gathering {
@@ -91,43 +96,50 @@ impl Computed for Invocations {
         let start = request.resume.as_deref().map_or(Ok(Place::default()), Place::decode)?;
         let limit = if request.limit == 0 { PAGE } else { request.limit.min(PAGE) };
         let map = self.atlas.asked(call.namespace()).await?;
+        let concerned = map.of(call.namespace()).collect();
+        let mut answers = round::in_order(self.questions(concerned, (&start, request, limit)));
         let mut gathering = Gathering::default();
-        for territory in map.of(call.namespace()) {
-            let onward = start.in_restate(territory.admin.key.as_str());
-            if onward != Onward::Done
-                && !self.gather(&mut gathering, territory, (request, onward.after(), limit)).await
-            {
-                break;
-            }
+        while gathering.resume.is_none()
+            && let Some(answer) = answers.next().await
+        {
+            gathering.take(answer, limit);
         }
         gathering.page(call, request.limit)
     }
 }
 
 impl Invocations {
-    /// Adds what one Restate has; whether there is room for more.
-    async fn gather(
+    /// One question to each Restate that is still to be told of.
+    fn questions<'a>(
+        &'a self,
+        concerned: Vec<&'a Territory>,
+        (start, request, limit): (&Place, &'a ListRequest, usize),
+    ) -> Vec<Question<'a, Told<'a>>> {
+        let question = |territory: &'a Territory| {
+            let onward = start.in_restate(territory.admin.key.as_str());
+            let is_left = onward != Onward::Done;
+            is_left.then(|| self.told(territory, (request, onward.after(), limit)).boxed())
+        };
+        concerned.into_iter().filter_map(question).collect()
+    }
+
+    /// What one Restate has, and one more than there can be room for.
+    async fn told<'a>(
         &self,
-        gathering: &mut Gathering,
-        territory: &Territory,
+        territory: &'a Territory,
         (request, after, limit): (&ListRequest, Option<InvocationId>, usize),
-    ) -> bool {
+    ) -> Result<Told<'a>, Status> {
         let pushed = Pushed(&request.selection);
         let scope = territory.scope(|owner| pushed.wants(owner));
         let conditions = pushed.conditions(&territory.offered(&scope));
-        let room = limit - gathering.objects.len();
         match (territory.observed_at(), conditions) {
-            (None, _) => gathering.failures.push(self.atlas.restates.no_answer(&territory.admin)),
-            (Some(_), Err(Nothing)) => gathering.answers += 1,
+            (None, _) => Err(self.atlas.restates.no_answer(&territory.admin)),
+            (Some(_), Err(Nothing)) => Ok((territory, Vec::new())),
             (Some(_), Ok(conditions)) => {
-                let wanted = Wanted { scope, conditions, after, limit: room + 1 };
-                match self.ask(territory, &wanted).await {
-                    Ok(found) => gathering.add(territory, found, room),
-                    Err(status) => gathering.failures.push(status),
-                }
+                let wanted = Wanted { scope, conditions, after, limit: limit + 1 };
+                Ok((territory, self.ask(territory, &wanted).await?))
             }
         }
-        gathering.resume.is_none()
     }
 
     async fn ask(&self, territory: &Territory, wanted: &Wanted) -> Result<Vec<Invocation>, Status> {
@@ -138,6 +150,13 @@ impl Invocations {
 }
 
 impl Gathering {
+    fn take(&mut self, answer: Result<Told<'_>, Status>, limit: usize) {
+        match answer {
+            Ok((territory, found)) => self.add(territory, found, limit - self.objects.len()),
+            Err(status) => self.failures.push(status),
+        }
+    }
+
     /// Adds as many as there is room for; one more says that there are more.
     fn add(&mut self, territory: &Territory, mut found: Vec<Invocation>, room: usize) {
         let now = Timestamp::now();
@@ -205,6 +224,7 @@ mod tests {
     #[rstest]
     #[case::all(3, None)]
     #[case::cut(2, Some("inv_2"))]
+    #[case::full(0, None)]
     fn r12_one_more_than_there_is_room_for_says_that_there_are_more(
         #[case] room: usize,
         #[case] after: Option<&str>,
@@ -212,6 +232,7 @@ mod tests {
         let mut gathering = Gathering::default();
         gathering.add(&territory(), three(), room);
         assert_eq!(gathering.objects.len(), room);
+        assert_eq!(gathering.resume.is_some(), room < 3);
         assert_eq!(gathering.resume.and_then(|place| place.after), after.map(InvocationId::from));
     }
 }

@@ -122,6 +122,10 @@ impl Rig {
     }
 
     async fn before(backend: &str, refused: &[&'static str]) -> Self {
+        Self::with(backend, refused, Turnstiles::wide()).await
+    }
+
+    async fn with(backend: &str, refused: &[&'static str], turnstiles: Turnstiles) -> Self {
         rustls::crypto::ring::default_provider().install_default().ok();
         let policy = Policy::default().with_loopback();
         let passage = Passage::new(&Options { policy, extra_ca: Vec::new() }).unwrap();
@@ -129,7 +133,10 @@ impl Rig {
         let api = Api::builder(GROUP, VERSION)
             .access(rights.clone())
             .computed(One(backend.to_owned()))
-            .connection::<Thing, _>("proxy", Proxy::new(One(backend.to_owned()), passage))
+            .connection::<Thing, _>(
+                "proxy",
+                Proxy { turnstiles, ..Proxy::new(One(backend.to_owned()), passage) },
+            )
             .build()
             .unwrap();
         Self { rights, address: serve(api.router()).await }
@@ -328,4 +335,16 @@ async fn c3_a_dry_run_is_refused() {
     let rig = Rig::new(&[]).await;
     assert!(rig.ask("POST", "/deployments?dryRun=All").await.0 >= 400);
     assert!(rig.asked().is_empty());
+}
+
+/// T5: a stream holds its turn until it ends.
+#[tokio::test]
+async fn t5_one_restate_is_passed_only_so_much_at_once() {
+    let backend = serve(Router::new().fallback(restate)).await;
+    let rig = Rig::with(&format!("http://{backend}"), &[], Turnstiles::of(1)).await;
+    let streamed = reqwest::get(rig.url("/slow")).await.unwrap();
+    assert_eq!(streamed.status(), 200);
+    assert_eq!(rig.ask("GET", "/services").await.0, 429);
+    drop(streamed);
+    assert_eq!(rig.ask("GET", "/services").await.0, 200);
 }

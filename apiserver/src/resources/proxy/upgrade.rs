@@ -14,6 +14,8 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::turnstile::Turn;
+
 /// Upgraded connections at a time: each holds two sockets.
 const AT_A_TIME: usize = 256;
 
@@ -61,7 +63,7 @@ fn says_upgrade(headers: &HeaderMap) -> bool {
 
 impl Wish {
     /// Joins both ends once the caller has seen the answer. Fails where Restate agreed to something else.
-    pub(super) fn join<B>(self, answer: &mut Response<B>) -> Result<(), Status> {
+    pub(super) fn join<B>(self, answer: &mut Response<B>, turn: Option<Turn>) -> Result<(), Status> {
         let Self { protocol, caller, draining, permit } = self;
         let agreed = answer.headers().get(UPGRADE).is_some_and(|value| same(value, &protocol));
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS || !agreed {
@@ -75,7 +77,7 @@ impl Wish {
                 },
                 () = draining.turn_to_end() => {}
             }
-            drop(permit);
+            drop((permit, turn));
         });
         Ok(())
     }

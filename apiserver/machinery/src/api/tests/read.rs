@@ -134,6 +134,27 @@ async fn d4_e10_without_anything_seen_the_failure_is_the_answer() {
     assert_eq!((seen.code, &seen.headers["retry-after"]), (504, &"1".parse().unwrap()));
 }
 
+/// W15: whoever keeps a copy deletes from it what a list does not show.
+#[rstest]
+#[case::list(BOOKS, 503)]
+#[case::cached("/apis/demo.example/v1/books?resourceVersion=0", 503)]
+#[case::watch("/apis/demo.example/v1/books?watch=1&timeoutSeconds=1", 503)]
+#[case::streamed(
+    "/apis/demo.example/v1/books?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
+    503
+)]
+#[case::unknown("/apis/demo.example/v1/namespaces/shop/books/b9", 503)]
+#[case::known("/apis/demo.example/v1/namespaces/shop/books/b1", 200)]
+#[case::elsewhere("/apis/demo.example/v1/namespaces/attic/books", 200)]
+#[tokio::test]
+async fn w15_what_may_be_there_is_not_left_out(#[case] uri: &str, #[case] code: u16) {
+    let mut stock = stocked();
+    stock.whole = Err(Status::unavailable("one has not told yet").retry_after(2));
+    let seen = get(&api(&stock), uri, "").await;
+    assert_eq!(seen.code, code, "{}", seen.text);
+    assert!(code == 200 || seen.headers["retry-after"] == "2");
+}
+
 #[tokio::test(start_paused = true)]
 async fn e10_nothing_observed_yet_is_unavailable_for_the_moment() {
     assert_eq!(get(&api(&books(Ok(()))), BOOKS, "").await.code, 503);

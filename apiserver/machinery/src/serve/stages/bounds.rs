@@ -10,12 +10,14 @@ use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_LENGTH;
 use http_body_util::Limited;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
-use super::{Answer, Shared, Stages, either, info, is_health};
+use super::{Answer, Shared, Stages, either, info};
+use crate::health::is_health;
 use crate::metrics::{RequestKind, RequestLabels};
 use crate::query::Query;
 use crate::request_info::RequestInfo;
-use crate::serve::body::holding;
+use crate::serve::body::{holding, until};
 use crate::serve::verbs;
 use crate::status::Status;
 use crate::user::{MASTERS, User};
@@ -23,8 +25,18 @@ use crate::user::{MASTERS, User};
 /// The aggregation layer's own poller of schemas comes without groups; it is never shed (T5).
 const POLLER: &str = "system:aggregator";
 
-/// Ends what takes too long (C11, T12).
-pub(super) async fn deadline(State(stages): State<Stages>, request: Request, next: Next) -> Response {
+/// Until when a request that is not long-running may take; in the extensions of each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(Instant);
+
+impl Deadline {
+    pub(super) fn has_passed(self) -> bool {
+        Instant::now() >= self.0
+    }
+}
+
+/// Ends what takes too long: the answer's head, and its body as well (C11, T12).
+pub(super) async fn deadline(State(stages): State<Stages>, mut request: Request, next: Next) -> Response {
     let info = info(&request);
     if info.is_long_running() {
         return next.run(request).await;
@@ -35,10 +47,18 @@ pub(super) async fn deadline(State(stages): State<Stages>, request: Request, nex
         Ok(limit) => limit,
         Err(status) => return status.into_response(),
     };
-    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
-        stages.0.metrics.terminated(&labels, 504);
-        Status::timeout("request did not complete within the requested timeout", 0).into_response()
-    })
+    let end = Instant::now() + limit;
+    request.extensions_mut().insert(Deadline(end));
+    let metrics = stages.0.metrics.clone();
+    let Ok(response) = tokio::time::timeout_at(end, next.run(request)).await else {
+        metrics.terminated(&labels, 504);
+        return Status::timeout("request did not complete within the requested timeout", 0).into_response();
+    };
+    let late = async move {
+        tokio::time::sleep_until(end).await;
+        metrics.terminated(&labels, 504);
+    };
+    response.map(|body| until(body, late))
 }
 
 /// Zero means no wish; more than the limit means the limit.

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::Version;
 use jiff::Timestamp;
 
+use super::admission::Unanswered;
 use super::{Answer, Stages, connection, either};
 use crate::audit::Note;
 use crate::authn::{Impersonation, live_chain};
@@ -20,15 +21,17 @@ use crate::user::User;
 /// Puts the `User` into the extensions, or answers 401 (A12).
 pub(super) async fn authenticate(State(stages): State<Stages>, request: Request, next: Next) -> Response {
     let start = Instant::now();
+    let note = Note::of(&request);
+    let open = Unanswered::new(&stages, &request, note.clone());
     let (mut parts, body) = request.into_parts();
     let authenticated = stages.0.authn.authenticate(&mut parts, Timestamp::now()).await;
     let outcome = if authenticated.is_ok() { Outcome::Success } else { Outcome::Failure };
     stages.0.metrics.authentication(outcome, start.elapsed());
     let mut request = Request::from_parts(parts, body);
-    let note = Note::of(&request);
     close_if_unknown(&request, authenticated.as_ref().ok());
     match authenticated {
         Ok(user) => {
+            open.passed_on();
             note.user(&user);
             request.extensions_mut().insert(user);
             request.extensions_mut().insert(note);
@@ -37,7 +40,7 @@ pub(super) async fn authenticate(State(stages): State<Stages>, request: Request,
         Err(error) => {
             tracing::info!(error = live_chain(&error), "authentication failed");
             let response = Status::unauthorized().into_response();
-            stages.0.audit.record(&note, response.status());
+            open.answered(response.status());
             response
         }
     }
