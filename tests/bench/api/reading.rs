@@ -30,9 +30,9 @@ pub(super) enum Question {
 }
 
 impl Question {
-    const ALL: [Self; 3] = [Self::List, Self::Table, Self::Get];
+    pub(super) const ALL: [Self; 3] = [Self::List, Self::Table, Self::Get];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::List => "list, JSON",
             Self::Table => "list, Table",

@@ -16,8 +16,8 @@ use tokio::process::Child;
 
 use super::ask::Asker;
 
-const GROUP: &str = "wardle.example.com";
-const VERSION: &str = "v1alpha1";
+pub(super) const GROUP: &str = "wardle.example.com";
+pub(super) const VERSION: &str = "v1alpha1";
 pub(super) const PROGRAM: &str = "sample-apiserver";
 const AT_A_TIME: usize = 24;
 

@@ -2,32 +2,31 @@
 //!
 //! The versions are replica sets without pods, each registered with the stand-in. The controller is away meanwhile,
 //! so that nothing acts on them, and one replica of the aggregated API serves, so that one process bears it all.
+//! `leftovers` takes everything away again.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use restate_tests::{Kubectl, Lab, Result, eventually, lab::OPERATOR_NAMESPACE};
+use restate_tests::{Lab, Result, eventually};
 use serde_json::{Value, json};
 
 use super::{
     admin::{Registered, StandIn},
     ask::Asker,
+    programs::{self, APISERVER, CONTROLLER},
 };
 
 /// Versions of one RestateDeployment: nine are superseded, with an invocation each.
 pub(super) const VERSIONS: usize = 10;
 /// Objects that are made at a time.
 const AT_A_TIME: usize = 24;
-const QUIET: Duration = Duration::from_mins(5);
-const CONTROLLER: &str = "restate-operator";
-const APISERVER: &str = "restate-operator-apiserver";
+const QUIET: Duration = Duration::from_mins(10);
 
-/// The namespace with everything in it, and the programs as they are while it exists.
+/// The namespace with everything in it.
 pub(super) struct Stock<'a> {
     asker: &'a Asker,
     admin: &'a StandIn,
-    kubectl: Kubectl,
     namespace: String,
     deployments: usize,
 }
@@ -42,18 +41,10 @@ impl<'a> Stock<'a> {
         let kubectl = lab.kubectl()?;
         let metadata = json!({"name": namespace, "labels": {"restate-tests": "true"}});
         kubectl.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await?;
-        let stock = Self { asker, admin, kubectl, namespace: namespace.to_owned(), deployments: 0 };
-        stock.scale(CONTROLLER, 0).await?;
-        stock.scale(APISERVER, 1).await?;
-        stock.restart().await?;
-        Ok(stock)
-    }
-
-    /// A process that has seen nothing of earlier measurements.
-    pub(super) async fn restart(&self) -> Result {
-        let name = format!("deployment/{APISERVER}");
-        self.kubectl.run(["-n", OPERATOR_NAMESPACE, "rollout", "restart", &name]).await?;
-        self.settled(APISERVER, 1).await
+        programs::scale(&kubectl, CONTROLLER, 0).await?;
+        programs::scale(&kubectl, APISERVER, 1).await?;
+        programs::restart(&kubectl).await?;
+        Ok(Self { asker, admin, namespace: namespace.to_owned(), deployments: 0 })
     }
 
     /// Has so many versions.
@@ -67,13 +58,6 @@ impl<'a> Stock<'a> {
         self.admin.register(made.into_iter().flatten().collect());
         self.deployments = wanted;
         self.quiet(wanted * VERSIONS).await
-    }
-
-    /// Everything goes, and the programs come back.
-    pub(super) async fn close(self) -> Result {
-        self.kubectl.run(["delete", "namespace", &self.namespace, "--timeout=10m"]).await?;
-        self.scale(APISERVER, 2).await?;
-        self.scale(CONTROLLER, 1).await
     }
 
     async fn deployment(&self, index: usize) -> Result<Vec<Registered>> {
@@ -119,28 +103,6 @@ impl<'a> Stock<'a> {
             let items = list["items"].as_array().context("no list")?;
             let left = items.iter().filter(|item| item["status"]["observedGeneration"].is_null()).count();
             Ok(if left == 0 { Ok(()) } else { Err(format!("{left} are left")) })
-        })
-        .await
-    }
-
-    async fn scale(&self, name: &str, replicas: usize) -> Result {
-        let (name_of, count) = (format!("deployment/{name}"), format!("--replicas={replicas}"));
-        self.kubectl.run(["-n", OPERATOR_NAMESPACE, "scale", &name_of, &count]).await?;
-        self.settled(name, replicas).await
-    }
-
-    /// Pods that end gracefully are waited for, too: they would be measured.
-    async fn settled(&self, name: &str, replicas: usize) -> Result {
-        eventually(&format!("{name} to have {replicas} pods"), QUIET, || async {
-            let pods = self
-                .kubectl
-                .json(["-n", OPERATOR_NAMESPACE, "get", "pods", "-l", &format!("app={name}"), "-o", "json"])
-                .await?;
-            let pods = pods["items"].as_array().context("no list")?;
-            let ready =
-                pods.iter().filter(|pod| pod["status"]["containerStatuses"][0]["ready"] == true).count();
-            let done = pods.len() == replicas && ready == replicas;
-            Ok(if done { Ok(()) } else { Err(format!("{ready} of {} are ready", pods.len())) })
         })
         .await
     }

@@ -9,11 +9,12 @@ use restate_tests::Result;
 use serde_json::Value;
 
 use super::{
-    NAMESPACE, OURS, Scene,
+    NAMESPACE, OURS, Scene, Told,
     ask::JSON,
     costs, crd,
     figures::{milliseconds, table},
     process, reading, sample,
+    stages::stage,
     watchers::{Spread, Watchers},
 };
 
@@ -23,11 +24,7 @@ const BURSTS: [usize; 2] = [1, 100];
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// Opens so many watches of each server, and lets objects change.
-pub(super) async fn measure(
-    scene: &Scene<'_>,
-    count: usize,
-    memory: &mut Vec<Vec<String>>,
-) -> Result<String> {
+pub(super) async fn measure(scene: &Scene<'_>, (versions, count): (usize, usize), told: &mut Told) -> Result {
     let head = [
         "changes",
         "server",
@@ -42,29 +39,45 @@ pub(super) async fn measure(
         let version = list["metadata"]["resourceVersion"].as_str().unwrap_or("1");
         let path =
             format!("{}?watch=true&allowWatchBookmarks=true&resourceVersion={version}", contender.path);
-        let mut watchers = Watchers::open(scene.lab, count, &path).await?;
+        let opened = Watchers::open(scene.lab, count, &path);
+        let mut watchers = stage(&format!("{count} watches of {}", contender.name), opened).await?;
         let is_ours = contender.name == scene.contenders[0].name;
         if is_ours {
             tokio::time::sleep(Duration::from_secs(5)).await;
-            memory.push(costs(&format!("{count} watches"), OURS)?);
+            told.memory.push(costs(&format!("{count} watches"), OURS)?);
         }
         for burst in BURSTS {
-            watchers.forget();
-            let before = (process::cost(OURS)?.cpu, process::cost("kube-apiserver")?.cpu);
-            let (changed, spread) =
-                futures::join!(change(scene, contender.name, (burst, &list)), watchers.reached(burst));
-            changed?;
-            let (own, front) =
-                (process::cost(OURS)?.cpu - before.0, process::cost("kube-apiserver")?.cpu - before.1);
-            rows.push(row((burst, contender.name), spread?, is_ours.then_some(own), front));
+            rows.push(spread(scene, contender.name, (burst, &list), &mut watchers).await?);
         }
         if is_ours {
-            memory.push(costs(&format!("{count} watches, after the bursts"), OURS)?);
-            let asked = questions(scene).await;
+            told.memory.push(costs(&format!("{count} watches, after the bursts"), OURS)?);
+            told.scores.loaded(versions, count, process::cost(OURS)?.resident);
+            let asked = stage("usage queries of a minute", async { Ok(questions(scene).await) }).await?;
             println!("{count} watches: {asked} usage queries in a minute");
+            told.scores.questions(asked);
         }
+        println!("{}", table(&rows));
     }
-    Ok(table(&rows))
+    Ok(())
+}
+
+/// So many changes at a time, until every watch has them all.
+async fn spread(
+    scene: &Scene<'_>,
+    server: &'static str,
+    (burst, list): (usize, &Value),
+    watchers: &mut Watchers,
+) -> Result<Vec<String>> {
+    watchers.forget();
+    let before = (process::cost(OURS)?.cpu, process::cost("kube-apiserver")?.cpu);
+    let reached = async {
+        let (changed, spread) = futures::join!(change(scene, server, (burst, list)), watchers.reached(burst));
+        changed.and(spread)
+    };
+    let spread = stage(&format!("{burst} changes of {server}"), reached).await?;
+    let (own, front) = (process::cost(OURS)?.cpu - before.0, process::cost("kube-apiserver")?.cpu - before.1);
+    let is_ours = server == scene.contenders[0].name;
+    Ok(row((burst, server), spread, is_ours.then_some(own), front))
 }
 
 fn row((burst, name): (usize, &str), spread: Spread, own: Option<f64>, front: f64) -> Vec<String> {
@@ -106,7 +119,10 @@ async fn change(scene: &Scene<'_>, server: &str, (count, list): (usize, &Value))
 async fn touch(scene: &Scene<'_>, server: &str, (item, round): (&Value, usize)) -> Result {
     let name = item["metadata"]["name"].as_str().context("a name")?;
     match server {
-        sample::PROGRAM => scene.sample.touch(scene.asker, name, round).await,
+        sample::PROGRAM => {
+            let sample = scene.sample.context("the sample-apiserver was skipped")?;
+            sample.touch(scene.asker, name, round).await
+        }
         _ => crd::touch(scene.asker, NAMESPACE, name, round).await,
     }
 }
