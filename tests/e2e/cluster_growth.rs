@@ -21,11 +21,9 @@ async fn status(lab: &Lab, restate: &Restate, command: &[&str]) -> Result<String
 /// users.md §1b (op#195, op#83): the new nodes find the first by themselves, logs and partitions get a second copy,
 /// and the cluster goes on when a node is lost. Long: with `--all`.
 #[tokio::test]
+#[ignore = "three nodes and the loss of one take minutes: --all"]
 async fn one_node_becomes_three_and_bears_the_loss_of_one() -> Result {
     let lab = Lab::of_this_run()?;
-    if !lab.runs_all() {
-        return Ok(());
-    }
     let restate = Restate::own(&lab, "growth", &nodes(1)).await?;
     let namespace = Namespace::new(&lab, "growth-app").await?;
     let service = Service::new(&lab, &namespace, &restate);

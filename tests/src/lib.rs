@@ -7,6 +7,7 @@
 
 pub mod beside;
 pub mod calls;
+pub mod events;
 pub mod fault_proxy;
 pub mod kubectl;
 pub mod lab;
@@ -22,6 +23,7 @@ pub type Result<T = (), E = anyhow::Error> = std::result::Result<T, E>;
 
 pub use beside::Beside;
 pub use calls::Calls;
+pub use events::Events;
 pub use fault_proxy::{Fault, FaultProxy};
 pub use kubectl::Kubectl;
 pub use lab::Lab;
