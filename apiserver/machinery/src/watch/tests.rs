@@ -380,9 +380,14 @@ async fn w14_a_thousand_watches_hold_no_copies() {
     shelf.put((0..10_000).map(|index| book("shop", &format!("b{index:05}"), "Draft", 1)).collect());
     let state = shelf.0.feed.state().unwrap();
     let before = Arc::strong_count(&state);
+    let router = Api::builder("demo.example", "v1").readable(shelf.clone()).build().unwrap().router();
+    let uri = format!("/apis/demo.example/v1/books?watch=true&resourceVersion={}", shelf.version());
     let mut watches = Vec::new();
     for _ in 0..1000 {
-        watches.push(shelf.watch(&format!("resourceVersion={}", shelf.version())).await);
+        let mut request = Request::get(&uri).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Draining::never());
+        let answer = router.clone().oneshot(request).await.unwrap();
+        watches.push(answer.into_body().into_data_stream());
     }
     assert_eq!(shelf.0.watchers(), 1000);
     assert_eq!(Arc::strong_count(&state), before, "a watch of what comes holds no state");
@@ -393,7 +398,7 @@ async fn w14_a_thousand_watches_hold_no_copies() {
     shelf.put(changed);
     let mut lines = Vec::new();
     for watch in &mut watches {
-        lines.push(watch.body.next().await.unwrap().unwrap());
+        lines.push(watch.next().await.unwrap().unwrap());
     }
     let first = lines[0].as_ptr();
     assert!(lines.iter().all(|line| line.as_ptr() == first), "the bytes of an event are there once");
