@@ -27,10 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[tokio::test]
 async fn clients_hold_what_a_list_shows_after_churn() -> Result {
     let lab = Lab::of_this_run()?;
-    if !lab.runs_all() {
-        eprintln!("skipped: only the long run (--all) has the time for it");
-        return Ok(());
-    }
     let namespace = Namespace::new(&lab, "churn").await?;
     // Of services nothing is shown, not even that there are none, until some Restate has told.
     Parked::with(&lab, &namespace, &Restate::shared(&lab).await?).apply("told", 1).await?;

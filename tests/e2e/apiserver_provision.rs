@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
-use restate_tests::{Lab, Restate, Result, eventually};
+use anyhow::{bail, ensure};
+use restate_tests::{Kubectl, Lab, Restate, Result, eventually};
 use serde_json::{Value, json};
+
+/// Not what the server's own configuration says.
+const PARTITIONS: usize = 8;
 
 /// A RestateCluster that waits to be provisioned by hand.
 async fn waiting(lab: &Lab, about: &str) -> Result<Restate> {
@@ -33,28 +36,65 @@ fn provision(cluster: &str) -> Value {
     })
 }
 
+/// C10, E5, G6: the numbers of the request are what the dry run shows and what the cluster then has; of two callers at
+/// once exactly one is served.
 #[tokio::test]
 async fn create_provisions_once_with_two_callers_at_the_same_time() -> Result {
     let lab = Lab::of_this_run()?;
     let restate = waiting(&lab, "e2e-provision").await?;
     let kubectl = lab.kubectl()?;
-    let object = provision(restate.name());
+    let mut object = provision(restate.name());
+    object["spec"] = json!({"partitions": PARTITIONS});
     // Refused with a reason until the node answers: a cluster is never provisioned past a silent node.
-    eventually("a dry run", Duration::from_mins(1), || async {
+    let dry = eventually("a dry run", Duration::from_mins(1), || async {
         let dry = kubectl.ask(["create", "-f", "-", "--dry-run=server", "-o", "json"], Some(&object)).await?;
-        Ok(if dry.successful { Ok(()) } else { Err(dry.words) })
+        Ok(if dry.successful { Ok(dry.output) } else { Err(dry.words) })
     })
     .await?;
-    let ask = || kubectl.ask(["create", "-f", "-", "-o", "json"], Some(&object));
-    let (first, second) = futures::join!(ask(), ask());
-    let (first, second) = (first?, second?);
-    ensure!(first.successful || second.successful, "{first:?} {second:?}");
+    let dry: Value = serde_json::from_str(&dry)?;
+    let configuration = dry["status"]["configuration"].as_str().unwrap_or_default();
+    ensure!(dry["status"]["provisioned"] == false, "{dry}");
+    ensure!(configuration.contains(&PARTITIONS.to_string()), "the dry run is Restate's own: {dry}");
+    once(&kubectl, &object).await?;
     restate.ready().await?;
-    let rows = restate.query("select count(*) as n from sys_deployment").await?;
-    ensure!(rows[0]["n"] == 0, "{rows:?}");
+    let path = format!("/apis/control.restate.dev/v1alpha1/restateclusters/{}/health", restate.name());
+    eventually("the partitions", Duration::from_mins(1), || async {
+        let health = kubectl.json(["get", "--raw", &path]).await?;
+        let status = &health["status"];
+        let led = status["partitions"].as_array().is_some_and(|all| all.len() == PARTITIONS);
+        let told = status["configuration"]["partitions"] == PARTITIONS;
+        Ok(if led && told { Ok(()) } else { Err(status.to_string()) })
+    })
+    .await?;
     let again = kubectl.ask(["create", "-f", "-"], Some(&object)).await?;
     ensure!(!again.successful && again.words.contains("AlreadyExists"), "{again:?}");
     Ok(())
+}
+
+/// Two callers at once: never both. Neither, where the controller wrote the RestateCluster in that very moment: they
+/// are told so, and ask again.
+async fn once(kubectl: &Kubectl, object: &Value) -> Result {
+    for _ in 0..10 {
+        let ask = || kubectl.ask(["create", "-f", "-", "-o", "json"], Some(object));
+        let (first, second) = futures::join!(ask(), ask());
+        let all = [first?, second?];
+        let refused: Vec<_> = all.iter().filter(|answer| !answer.successful).collect();
+        for answer in &refused {
+            let conflict =
+                ["(Conflict)", "(AlreadyExists)"].iter().any(|reason| answer.words.contains(reason));
+            ensure!(conflict, "409, by one reason or the other: {answer:?}");
+        }
+        match refused.len() {
+            0 => bail!("both were served: {all:?}"),
+            1 => return Ok(()),
+            _ => {
+                let moment = all.iter().all(|answer| answer.words.contains("changed at this moment"));
+                ensure!(moment, "nobody was served: {all:?}");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+    bail!("nobody was served in ten rounds")
 }
 
 /// Somebody was faster, by hand: that is seen, and nothing is provisioned twice.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use restate_tests::{Lab, Namespace, Restate, Result, Service, lab::Image};
+use restate_tests::{
+    Events, Lab, Namespace, Restate, Result, Service, events::Event, eventually, lab::Image,
+};
 use serde_json::{Value, json};
 
 /// The short delay, and a few rounds of looking and asking on a busy machine.
@@ -69,6 +71,64 @@ async fn a_version_stays_for_a_service_that_no_other_has() -> Result {
     ensure!(kept.desired() == Some(1) && kept.kept_because().contains(&"Routed"), "{}", kept.json());
     ensure!(restate.routed(service.name()).await? == first.deployment_id());
     ensure!(restate.call(&format!("{}/greet", service.name()), &json!("Ada")).await? == "v1: hello Ada");
+    Ok(())
+}
+
+/// One version's states in the order in which a watch showed them, each once in a row.
+fn states(seen: &[Event], name: &str) -> Vec<String> {
+    let of_it = seen.iter().filter(|(kind, object)| kind != "DELETED" && object["metadata"]["name"] == name);
+    let mut states: Vec<_> =
+        of_it.filter_map(|(_, object)| object["status"]["state"].as_str().map(str::to_owned)).collect();
+    states.dedup();
+    states
+}
+
+/// W1, W13, W15: a watch that was opened before shows a drain as it happens: why the version is kept, when it goes, and
+/// that it is gone, once.
+#[tokio::test]
+async fn a_watch_shows_a_drain_as_it_happens() -> Result {
+    let lab = Lab::of_this_run()?;
+    let (restate, namespace, service) = service(&lab, "watched").await?;
+    let brief = |object: &mut Value| {
+        object["spec"]["revisionHistoryLimit"] = 0.into();
+        // Long enough to be seen.
+        object["spec"]["restate"]["drainDelaySeconds"] = 6.into();
+    };
+    service.apply_with(Image::GreeterV1, brief).await?;
+    let first = service.version(Image::GreeterV1, |version| version.state() == "Current").await?;
+    restate.call(&format!("{}/a/run/send", service.job()), &json!("paint")).await?;
+    service.version(Image::GreeterV1, |version| version.pinned() == Some(1)).await?;
+    let events = Events::of(&lab, namespace.name(), "restatedeploymentversions").await?;
+    let about = |seen: &[Event], kind: &str, holds: &dyn Fn(&Value) -> bool| {
+        let of_it =
+            seen.iter().filter(|(it, object)| it == kind && object["metadata"]["name"] == first.name());
+        of_it.filter(|(_, object)| holds(&object["status"])).count()
+    };
+    service.apply_with(Image::GreeterV2, brief).await?;
+    let second = service.version(Image::GreeterV2, |version| version.state() == "Current").await?;
+    let kept = |status: &Value| {
+        status["state"] == "Draining" && status["keptBecause"].to_string().contains("PinnedInvocations")
+    };
+    let drains = |seen: &[Event]| about(seen, "MODIFIED", &kept) > 0;
+    events.until("the drain", SOON, drains).await?;
+    restate.call(&format!("{}/a/finish", service.job()), &json!("done")).await?;
+    let dated = |seen: &[Event]| about(seen, "MODIFIED", &|status| status["removeAt"].is_string()) > 0;
+    events.until("the time of its removal", SOON, dated).await?;
+    let gone = |seen: &[Event]| about(seen, "DELETED", &|_| true) > 0;
+    events.until("its end", SOON * 2, gone).await?;
+    // What comes twice, or after the end, comes soon.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let seen = events.seen()?;
+    ensure!(about(&seen, "DELETED", &|_| true) == 1, "{seen:?}");
+    ensure!(about(&seen, "ADDED", &|_| true) == 1, "only as what was there at the beginning: {seen:?}");
+    let told = states(&seen, first.name());
+    let order = ["Current", "Draining", "Drained", "Retired"];
+    let places: Option<Vec<_>> = told.iter().map(|state| order.iter().position(|it| it == state)).collect();
+    let forward = places.is_some_and(|places| places.is_sorted_by(|one, next| one < next));
+    ensure!(forward && told.len() >= 3, "{told:?}");
+    let others =
+        seen.iter().filter(|(kind, object)| kind == "DELETED" && object["metadata"]["name"] == second.name());
+    ensure!(others.count() == 0 && states(&seen, second.name()).last().is_some_and(|it| it == "Current"));
     Ok(())
 }
 

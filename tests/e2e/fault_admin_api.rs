@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use restate_tests::{Fault, FaultProxy, Lab, Namespace, Restate, Result, Service, lab::Image};
+use restate_tests::events::Event;
+use restate_tests::{Events, Fault, FaultProxy, Lab, Namespace, Restate, Result, Service, lab::Image};
 use serde_json::json;
 
 /// Longer than the drain delay of these services, and than several rounds of asking.
@@ -38,4 +39,48 @@ async fn a_version_with_work_survives_every_fault_of_the_admin_api() -> Result {
     service.version(Image::GreeterV1, |version| version.state() == "Draining").await?;
     restate.call(&format!("{}/a/finish", service.job()), &json!("done")).await?;
     service.retired(Image::GreeterV1, Duration::from_mins(2)).await
+}
+
+/// W15: a Restate that refuses, hangs or lies makes no virtual object look deleted: not its versions, and not its
+/// services; neither in a watch that was open before, nor in a list meanwhile.
+#[tokio::test]
+async fn no_fault_of_the_admin_api_deletes_a_virtual_object() -> Result {
+    let lab = Lab::of_this_run()?;
+    if !lab.is_ours() {
+        eprintln!("skipped: pods of a cluster elsewhere cannot reach a proxy on this machine");
+        return Ok(());
+    }
+    let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "watched-faults").await?);
+    let proxy = FaultProxy::new(&lab, &restate).await?;
+    let service = Service::registered(&lab, &namespace, json!({"url": proxy.url()}));
+    service.roll_out(Image::GreeterV1).await?;
+    let versions = Events::of(&lab, namespace.name(), "restatedeploymentversions").await?;
+    let services = Events::of(&lab, namespace.name(), "restateservices").await?;
+    let there =
+        |count: usize| move |seen: &[Event]| seen.iter().filter(|(kind, _)| kind == "ADDED").count() >= count;
+    versions.until("the version to be there", A_WHILE, there(1)).await?;
+    services.until("its services to be there", A_WHILE * 4, there(3)).await?;
+    let kubectl = lab.kubectl()?;
+    for fault in [Fault::Refuse, Fault::Hang, Fault::Empty, Fault::Garbage] {
+        proxy.set(fault);
+        // While the watches make the poller ask, and somebody lists.
+        for _ in 0..3 {
+            tokio::time::sleep(A_WHILE / 3).await;
+            for (plural, count) in [("restatedeploymentversions", 1), ("restateservices", 3)] {
+                let get = ["-n", namespace.name(), "get", plural, "-o", "name"];
+                let listed = kubectl.run(get).await?;
+                ensure!(listed.lines().count() == count, "{fault:?}: {plural}: {listed}");
+            }
+        }
+        for events in [&versions, &services] {
+            let wrong = events.seen()?.into_iter().find(|(kind, _)| kind == "DELETED" || kind == "ERROR");
+            ensure!(wrong.is_none(), "{fault:?}: {wrong:?}");
+        }
+    }
+    proxy.set(Fault::None);
+    service.version(Image::GreeterV1, |version| version.state() == "Current").await?;
+    // The watches live: what does go is told.
+    service.delete().await?;
+    let gone = |seen: &[Event]| seen.iter().any(|(kind, _)| kind == "DELETED");
+    versions.until("the version to be gone", Duration::from_mins(1), gone).await
 }

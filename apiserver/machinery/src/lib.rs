@@ -44,3 +44,8 @@ mod table;
 mod testing;
 
 pub use apiserver_kind as kind;
+
+/// What the README shows does compile, and does what it says.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

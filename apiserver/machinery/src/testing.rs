@@ -1,4 +1,6 @@
-//! A small kind for the tests of this crate.
+//! Small kinds for the tests of this crate.
+
+mod shown;
 
 use std::borrow::Cow;
 
@@ -7,6 +9,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use shown::{Listed, Shown};
 
 /// A book.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

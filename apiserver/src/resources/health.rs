@@ -31,7 +31,7 @@ const ASKED_FOR_THE_WHOLE: usize = 2;
 const LOGS: usize = 128;
 const LOGS_AT_A_TIME: usize = 8;
 /// For all logs together: some may have nobody who answers.
-const LOGS_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const LOGS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The health.
 pub(crate) struct Health {

@@ -194,6 +194,31 @@ mod tests {
         assert_eq!(given, Bounds { rows: 5, bytes: 100, deadline: Duration::from_secs(2) });
     }
 
+    /// T12: whoever asks is answered by us, not by kube-apiserver's own bound in our place.
+    #[test]
+    fn t12_every_deadline_is_shorter_than_the_minute_that_kube_apiserver_waits() {
+        use restate_client::{action, admin, node, query};
+
+        let longest = Duration::from_secs(SECONDS.1.into());
+        for deadline in [
+            action::ACTION_DEADLINE,
+            admin::READ_DEADLINE,
+            admin::REGISTER_DEADLINE,
+            admin::DEREGISTER_DEADLINE,
+            node::READ_DEADLINE + node::PROVISION_DEADLINE,
+            query::USAGE_DEADLINE,
+            query::INVOCATIONS_DEADLINE,
+            super::super::health::LOGS_DEADLINE,
+            longest,
+        ] {
+            assert!(deadline < Duration::from_mins(1), "{deadline:?}");
+        }
+        let (_, usual) = valid("q", &spec("prod", "select 1", RestateQueryLimits::default())).unwrap();
+        assert!(usual.deadline <= longest);
+        let more = spec("prod", "select 1", limits(5, 1024, SECONDS.1 + 1));
+        assert!(valid("q", &more).is_err(), "nobody may wait longer");
+    }
+
     #[test]
     fn c12_the_hash_tells_statements_apart_and_gives_none_away() {
         assert_eq!(

@@ -111,12 +111,9 @@ async fn published(lab: &Lab, authorities: &[&str]) -> Result {
 
 /// A5: there and back, so that the lab keeps its keys. Minutes, for kube-apiserver takes its time: `--all`.
 #[tokio::test]
+#[ignore = "kube-apiserver takes minutes: --all"]
 async fn a_new_front_proxy_ca_loses_no_request() -> Result {
     let lab = Lab::of_this_run()?;
-    if !lab.runs_all() {
-        eprintln!("skipped: only with --all");
-        return Ok(());
-    }
     let files = Files::of(&lab)?;
     let other = Material::new()?;
     let calls = Calls::begin(&lab).await?;

@@ -51,10 +51,6 @@ struct Answer {
 #[tokio::test]
 async fn our_answers_are_those_of_the_sample_apiserver() -> Result {
     let lab = Lab::of_this_run()?;
-    if !lab.runs_all() {
-        eprintln!("skipped: only the long run (--all) has the time for it");
-        return Ok(());
-    }
     let sample = Sample::start(&lab).await?;
     let theirs = sample.side();
     let namespace = Namespace::new(&lab, "golden").await?;

@@ -1,6 +1,7 @@
 //! The chain as a whole, over real connections.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use axum::extract::Request;
@@ -511,15 +512,152 @@ async fn t9_what_does_not_end_is_cut() {
     assert!(slow.await.unwrap().is_err());
 }
 
+/// Passes connections on to the server, and counts them: how many there were, and how many have ended.
+#[derive(Clone, Default)]
+struct Counted {
+    begun: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
+}
+
+impl Counted {
+    /// From now on `world` is reached through here.
+    async fn before(world: &mut World) -> Self {
+        let (counted, target) = (Self::default(), world.address);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        world.address = listener.local_addr().unwrap();
+        let own = counted.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                own.begun.fetch_add(1, Ordering::SeqCst);
+                let ended = Arc::clone(&own.ended);
+                tokio::spawn(async move {
+                    let mut server = tokio::net::TcpStream::connect(target).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
+                    ended.fetch_add(1, Ordering::SeqCst);
+                });
+            }
+        });
+        counted
+    }
+
+    fn begun(&self) -> usize {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    async fn have_ended(&self, count: usize) {
+        let ended = async {
+            while self.ended.load(Ordering::SeqCst) < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), ended).await.expect("the server ends the connection");
+    }
+}
+
 #[tokio::test]
 async fn a12_unknown_callers_get_a_new_connection_each_time() {
-    let world = world().await;
-    let client = world.client(Some(&world.header_ca.client("other", &[])), &["h2"]);
-    for _ in 0..3 {
-        assert_eq!(client.get(world.url(THING)).send().await.unwrap().status(), 401);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut world = world().await;
+    let counted = Counted::before(&mut world).await;
+    let stranger = world.client(Some(&world.header_ca.client("other", &[])), &["h2"]);
+    for round in 1..=3 {
+        assert_eq!(stranger.get(world.url(THING)).send().await.unwrap().status(), 401);
+        counted.have_ended(round).await;
+        assert_eq!(counted.begun(), round, "a connection for each of them");
     }
     assert!(world.reviewer.questions().is_empty(), "nobody is asked about them");
+    let proxy = world.proxy();
+    for _ in 0..3 {
+        let answer = proxy.get(world.url(THING)).header("x-remote-user", "alice").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.unwrap();
+    }
+    assert_eq!(counted.begun(), 4, "whoever is known keeps theirs");
+}
+
+/// A thousand at a time on one connection, each of them answered while all are open; one more waits its turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t2_a_connection_has_a_thousand_streams() {
+    const STREAMS: usize = 1000;
+    let mut world = world().await;
+    let counted = Counted::before(&mut world).await;
+    let client = world.client(Some(&world.header_ca.client("proxy", &[])), &["h2"]);
+    let ask = || {
+        let url = world.url("/apis/example.dev/v1/things/a/log");
+        client.get(url).header("x-remote-user", "alice").send()
+    };
+    let mut open = vec![ask().await.unwrap()];
+    open.extend(futures::future::try_join_all((1..STREAMS).map(|_| ask())).await.unwrap());
+    assert!(open.iter().all(|answer| answer.status() == 200));
+    assert_eq!(counted.begun(), 1);
+    let one_more = tokio::time::timeout(Duration::from_millis(500), ask()).await;
+    assert!(one_more.is_err(), "the bound of the connection, not of the server");
+    assert_eq!(counted.begun(), 1);
+    open.truncate(STREAMS / 2);
+    let next = tokio::time::timeout(Duration::from_secs(10), ask()).await;
+    assert_eq!(next.unwrap().unwrap().status(), 200, "a place is free");
+}
+
+/// Who it is comes before how much there is to do, and that before whether they may; what is shed is in the audit log.
+#[tokio::test]
+async fn t6_the_order_of_the_stages() {
+    let (read, write) = tokio::io::duplex(64 * 1024);
+    let world = world_with(|mut server| {
+        server.limits.reading = 1;
+        server.audit = audit::Log::new(audit::Level::Metadata, write, Metrics::unread());
+        server
+    })
+    .await;
+    let hold = || tokio::spawn(world.proxy().get(world.url("/slow")).header("x-remote-user", "alice").send());
+    let mut open = hold();
+    let full = async {
+        while world.by_alice(THING).await.status() != 429 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            // The one who asks was in its way.
+            if open.is_finished() {
+                open = hold();
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), full).await.expect("the place is taken");
+    let stranger = world.client(Some(&world.header_ca.client("other", &[])), &["h2"]);
+    let unknown = stranger.get(world.url(THING)).send().await.unwrap().status();
+    let bob = world.proxy().get(world.url(THING)).header("x-remote-user", "bob").header("audit-id", "shed");
+    let shed = bob.send().await.unwrap().status();
+    let path = world.by_alice("/slow?timeout=soon").await.status();
+    assert_eq!((unknown.as_u16(), shed.as_u16(), path.as_u16()), (401, 429, 400));
+    assert!(!open.is_finished(), "it was there all the time");
+    open.abort();
+    let about_bob = |spec: &k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec| {
+        spec.user.as_deref() == Some("bob")
+    };
+    assert!(!world.reviewer.questions().iter().any(about_bob), "nobody is asked about what is shed");
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(read));
+    let recorded = async {
+        loop {
+            let line: Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+            if line["auditID"] == "shed" {
+                return line;
+            }
+        }
+    };
+    let line = tokio::time::timeout(Duration::from_secs(5), recorded).await.expect("a line about it");
+    assert_eq!((&line["responseStatus"]["code"], &line["user"]["username"]), (&json!(429), &json!("bob")));
+}
+
+/// kube-apiserver's poller of schemas: it names no group, has a group added by us, and is asked about as a path.
+#[tokio::test]
+async fn o2_the_poller_of_schemas_is_reviewed_like_anybody() {
+    let world = world().await;
+    for path in ["/openapi/v2", "/openapi/v3"] {
+        let poll = world.proxy().get(world.url(path)).header("x-remote-user", "system:aggregator");
+        poll.send().await.unwrap();
+        let asked = world.reviewer.questions();
+        let spec = asked.last().expect("a question");
+        let place = spec.non_resource_attributes.as_ref().expect("about a path");
+        assert_eq!(spec.user.as_deref(), Some("system:aggregator"));
+        assert_eq!(spec.groups.as_deref(), Some(["system:authenticated".to_owned()].as_slice()));
+        assert_eq!((place.path.as_deref(), place.verb.as_deref()), (Some(path), Some("get")));
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
+mod informer;
+
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::{log::Log, *};
@@ -152,150 +154,13 @@ fn the_last_of_two_objects_with_one_name_counts() {
     assert_eq!((state.items.len(), &state.items[0].labels["state"]), (1, &"last".to_owned()));
 }
 
-/// What happens to a world of a few objects that two replicas look at, and to a client of both.
-#[derive(Clone, Debug)]
-enum Step {
-    /// The world: this object has so many pages now; none means that it is gone.
-    World(usize, Option<i64>),
-    /// This replica looks at the world.
-    Poll(usize),
-    /// The client reads up to so many events.
-    Read(usize),
-    /// The client loses its connection and comes back to this replica.
-    Reconnect(usize),
-    /// Time passes (it may also go back).
-    Time(i64),
-}
-
-fn any_step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => (0..5_usize, prop::option::weighted(0.7, 0..3_i64)).prop_map(|(object, pages)| Step::World(object, pages)),
-        3 => (0..2_usize).prop_map(Step::Poll),
-        4 => (1..4_usize).prop_map(Step::Read),
-        2 => (0..2_usize).prop_map(Step::Reconnect),
-        1 => (-50..500_i64).prop_map(Step::Time),
-    ]
-}
-
 type World = BTreeMap<usize, i64>;
 
 fn objects(world: &World) -> Vec<Book> {
     world.iter().map(|(object, pages)| book("s", &object.to_string(), "x", *pages)).collect()
 }
 
-fn contents(state: &State) -> World {
-    state.items.iter().map(|item| parsed(item)).collect()
-}
-
-fn parsed(item: &crate::encoded::Encoded) -> (usize, i64) {
-    let json: serde_json::Value = serde_json::from_slice(item.json()).unwrap();
-    (item.name.parse().unwrap(), json["spec"]["pages"].as_i64().unwrap())
-}
-
-/// An informer: a copy that is made by a list and kept by a watch.
-struct Client {
-    replica: usize,
-    copy: World,
-    version: u64,
-    position: Option<u64>,
-    lists: usize,
-}
-
-impl Client {
-    /// As informers do: go on from the last version; list again if the replica does not know it.
-    fn connect(&mut self, replicas: &[Replica; 2], replica: usize) {
-        self.replica = replica;
-        let feed = &replicas[replica].feed;
-        let log = feed.log();
-        let known =
-            if feed.clock.is_own(self.version) { log.after(self.version) } else { Err(Unknown::Expired) };
-        self.position = match (known, log.state()) {
-            (Ok(position), _) => Some(position),
-            (Err(_), Some(state)) => {
-                (self.copy, self.version) = (contents(state), state.version);
-                self.lists += 1;
-                Some(log.position())
-            }
-            (Err(_), None) => None,
-        };
-    }
-
-    /// Every event must fit the copy: an addition of what is not there, a change or deletion of what is.
-    fn read(&mut self, replicas: &[Replica; 2], limit: usize) -> Result<(), TestCaseError> {
-        let Some(position) = self.position else {
-            self.connect(replicas, self.replica);
-            return Ok(());
-        };
-        let Some(changes) = replicas[self.replica].feed.log().read(position, limit) else {
-            self.version = 0;
-            self.connect(replicas, self.replica);
-            return Ok(());
-        };
-        self.position = Some(position + changes.len() as u64);
-        for change in changes {
-            prop_assert!(change.version > self.version, "versions grow");
-            self.version = change.version;
-            let before = change.before.as_deref().map(parsed);
-            let after = change.after.as_deref().map(parsed);
-            if let Some((object, pages)) = before {
-                prop_assert_eq!(self.copy.remove(&object), Some(pages), "no event was lost before this one");
-            }
-            if let Some((object, pages)) = after {
-                prop_assert_eq!(self.copy.insert(object, pages), None, "no event is told twice");
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Replica {
-    feed: Feed,
-    /// What it saw at each version, the truth that a client's copy is held against.
-    saw: BTreeMap<u64, World>,
-}
-
-impl Replica {
-    fn new(tag: u16) -> Self {
-        let feed = Feed::over(Log::with_capacity(6), Arc::new(Clock::tagged(tag)), &[]);
-        Self { feed, saw: BTreeMap::new() }
-    }
-
-    fn poll(&mut self, world: &World, now: Timestamp) {
-        self.feed.publish(objects(world), now).unwrap();
-        self.saw.insert(version(&self.feed), world.clone());
-    }
-}
-
 proptest! {
-    /// W3, W4, W15: whatever the world does, whenever replicas look, and wherever a client reconnects: its copy at
-    /// the end of a look is what that replica saw, and in the end it is the world.
-    #[test]
-    fn w4_no_event_is_lost_or_invented_on_any_replica(steps in prop::collection::vec(any_step(), 1..120)) {
-        let mut replicas = [Replica::new(1), Replica::new(2)];
-        let (mut world, mut now) = (World::new(), now());
-        let mut client = Client { replica: 0, copy: World::new(), version: 0, position: None, lists: 0 };
-        for step in steps {
-            match step {
-                Step::World(object, Some(pages)) => { world.insert(object, pages); }
-                Step::World(object, None) => { world.remove(&object); }
-                Step::Poll(replica) => replicas[replica].poll(&world, now),
-                Step::Read(limit) => client.read(&replicas, limit)?,
-                Step::Reconnect(replica) => client.connect(&replicas, replica),
-                Step::Time(milliseconds) => now += SignedDuration::from_millis(milliseconds),
-            }
-            if let Some(saw) = replicas[client.replica].saw.get(&client.version) {
-                prop_assert_eq!(&client.copy, saw, "the copy is what the replica saw at this version");
-            }
-        }
-        for replica in &mut replicas {
-            replica.poll(&world, now);
-        }
-        for _ in 0..50 {
-            client.read(&replicas, 8)?;
-        }
-        prop_assert_eq!(&client.copy, &world);
-    }
-
     /// W2: the versions of a replica grow over all its publications, and no two changes share one.
     #[test]
     fn w2_versions_of_changes_are_distinct_and_grow(worlds in prop::collection::vec(prop::collection::btree_map(0..6_usize, 0..3_i64, 0..6), 2..12)) {

@@ -241,3 +241,9 @@ fn opened(event: Event, size: usize) -> Vec<u8> {
     line.extend_from_slice(b"\",\"object\":");
     line
 }
+
+/// What a watch itself takes, its timers and what it was asked for included.
+#[cfg(test)]
+pub(super) fn size() -> usize {
+    std::mem::size_of::<Watching>() + std::mem::size_of::<Sleep>() * 2
+}

@@ -1,4 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::StreamExt;
 use http::Request;
@@ -8,60 +14,20 @@ use tower::ServiceExt;
 
 use crate::{
     api::Api,
-    kind::{Descriptor, Gvk, Kind, Resource, Row, Verb},
-    list::reached,
-    resource::{Readable, Wanted},
+    list::{ListRequest, reached},
+    resource::{Call, Computed, Page, Readable, Wanted},
     shutdown::Draining,
     status::Status,
     store::Store,
-    testing::{Book, BookSpec, BookStatus, book},
+    testing::{Book, Listed, Shown, book},
     version::Clock,
 };
 
 use super::*;
 
-/// A book that is only read.
-#[derive(Clone, serde::Serialize, schemars::JsonSchema)]
-struct Shown {
-    metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-    spec: BookSpec,
-    status: BookStatus,
-}
-
-impl From<Book> for Shown {
-    fn from(Book { metadata, spec, status }: Book) -> Self {
-        Self { metadata, spec, status }
-    }
-}
-
-impl Kind for Shown {
-    const GVK: Gvk = Book::GVK;
-    const COLUMNS: &'static [crate::kind::Column] = &[crate::kind::Column::NAME];
-
-    fn metadata(&self) -> &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
-        &self.metadata
-    }
-
-    fn metadata_mut(&mut self) -> &mut k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
-        &mut self.metadata
-    }
-
-    fn row(&self) -> Row {
-        vec![self.metadata.name.clone().into()]
-    }
-}
-
-impl Resource for Shown {
-    const DESCRIPTOR: Descriptor = Descriptor {
-        verbs: &[Verb::Get, Verb::List, Verb::Watch],
-        subresources: &[],
-        selectable_fields: &[],
-        ..Book::DESCRIPTOR
-    };
-}
-
+/// A store, and a source that may be silent: it publishes whatever it sees then, or says that it saw nothing.
 #[derive(Clone)]
-struct Shelf(Store<Shown>);
+struct Shelf(Store<Shown>, Arc<AtomicBool>);
 
 impl Readable for Shelf {
     type Object = Shown;
@@ -71,13 +37,14 @@ impl Readable for Shelf {
     }
 
     async fn fresh(&self, _: &Wanted) -> Result<(), Status> {
-        Ok(())
+        let is_silent = self.1.load(Ordering::SeqCst);
+        if is_silent { Err(Status::unavailable("no answer")) } else { Ok(()) }
     }
 }
 
 impl Shelf {
     fn new() -> Self {
-        let shelf = Self(Store::new(&Arc::new(Clock::tagged(3))));
+        let shelf = Self(Store::new(&Arc::new(Clock::tagged(3))), Arc::default());
         shelf.put(vec![book("shop", "a", "Draft", 1), book("attic", "z", "Final", 1)]);
         shelf
     }
@@ -98,13 +65,26 @@ impl Shelf {
         let uri = format!("/apis/demo.example/v1/books?watch=true&{query}");
         let mut request = Request::builder().uri(uri).header("accept", accept).body(Body::empty()).unwrap();
         request.extensions_mut().insert(draining);
-        let api = Api::builder("demo.example", "v1").readable(self.clone()).build().unwrap();
-        let response = api.router().oneshot(request).await.unwrap();
+        let response = self.ask(request).await;
         Events {
             code: response.status().as_u16(),
             media_type: response.headers()["content-type"].to_str().unwrap().to_owned(),
             body: response.into_body().into_data_stream(),
         }
+    }
+}
+
+impl Shelf {
+    async fn ask(&self, request: Request<Body>) -> Response {
+        let api = Api::builder("demo.example", "v1").readable(self.clone()).build().unwrap();
+        api.router().oneshot(request).await.unwrap()
+    }
+
+    /// Answers to whoever understands gzip.
+    async fn packed(&self, query: &str) -> Response {
+        let uri = format!("/apis/demo.example/v1/books?{query}");
+        let request = Request::builder().uri(uri).header("accept-encoding", "gzip").body(Body::empty());
+        self.ask(request.unwrap()).await
     }
 }
 
@@ -308,13 +288,28 @@ async fn r6_metadata_alone_can_be_watched() {
     );
 }
 
+/// The source sees nothing at all, and says so; whoever asks is shown what was known, and no watch is told a thing.
 #[tokio::test]
 async fn w15_a_silent_source_deletes_nothing() {
     let shelf = Shelf::new();
-    let mut events = shelf.watch("").await;
-    events.told().await;
-    shelf.0.set_warning(Some("no answer".to_owned()));
-    assert_eq!(events.told().await, Vec::<String>::new());
+    let mut open = shelf.watch("").await;
+    assert_eq!(open.told().await, ["ADDED z", "ADDED a"]);
+    shelf.1.store(true, Ordering::SeqCst);
+    let list = shelf.packed("").await;
+    assert!(list.headers()["warning"].to_str().unwrap().contains("no answer"));
+    let body = axum::body::to_bytes(list.into_body(), usize::MAX).await.unwrap();
+    let list: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(list["items"].as_array().unwrap().len(), 2);
+    let streamed = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    for query in ["", "resourceVersion=0", streamed] {
+        let told = shelf.watch(query).await.told().await;
+        assert_eq!(told.iter().filter(|event| event.starts_with("ADDED")).count(), 2, "{query}");
+    }
+    let passed = Clock::tagged(4).stamp(jiff::Timestamp::now());
+    shelf.packed(&format!("resourceVersion={passed}&resourceVersionMatch=NotOlderThan")).await;
+    assert_eq!(open.told().await, Vec::<String>::new(), "no look of anybody's was an event");
+    shelf.put(vec![book("shop", "a", "Draft", 1)]);
+    assert_eq!(open.told().await, ["DELETED z"], "what was seen to be gone is told");
 }
 
 #[tokio::test]
@@ -337,6 +332,109 @@ async fn w21_a_graceful_stop_ends_watches() {
 }
 
 #[tokio::test]
-async fn e3_w11_a_kind_without_the_verb_refuses() {
-    assert_eq!(Shelf::new().watch("sendInitialEvents=true").await.code, 422, "W9 wants a match");
+async fn w9_the_first_state_wants_a_match() {
+    assert_eq!(Shelf::new().watch("sendInitialEvents=true").await.code, 422);
+}
+
+/// A kind that is computed at each request.
+struct Index;
+
+impl Computed for Index {
+    type Object = Listed;
+
+    async fn get(&self, _: &Call) -> Result<Option<Listed>, Status> {
+        Ok(None)
+    }
+
+    async fn list(&self, _: &Call, _: &ListRequest) -> Result<Page<Listed>, Status> {
+        Ok(Page { objects: vec![book("shop", "a", "Draft", 1).into()], resume: None })
+    }
+}
+
+#[rstest::rstest]
+#[case::list("", 200)]
+#[case::watch("?watch=1", 405)]
+#[case::watch("?watch=true&resourceVersion=0", 405)]
+#[case::watch_list("?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan", 405)]
+#[tokio::test]
+async fn e3_w11_a_kind_without_the_verb_refuses(#[case] query: &str, #[case] code: u16) {
+    let api = Api::builder("demo.example", "v1").computed(Index).build().unwrap();
+    let uri = format!("/apis/demo.example/v1/books{query}");
+    let response = api.router().oneshot(Request::get(uri).body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status().as_u16(), code);
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    let expected = if code == 405 { json!("MethodNotAllowed") } else { Value::Null };
+    assert_eq!(answer["reason"], expected, "{answer}");
+}
+
+/// Half an hour to an hour, and not all of them together; what a client wishes counts, and never less.
+#[tokio::test(start_paused = true)]
+async fn w6_w10_a_watch_ends_after_its_time_and_not_before() {
+    let shelf = Shelf::new();
+    let query = format!("resourceVersion={}", shelf.version());
+    let mut lasted = std::collections::BTreeSet::new();
+    for _ in 0..16 {
+        let (mut watch, begun) = (shelf.watch(&query).await, tokio::time::Instant::now());
+        let ended = tokio::time::timeout(Duration::from_mins(61), watch.body.next()).await;
+        assert!(ended.expect("an end within the hour").is_none(), "a clean end");
+        lasted.insert(begun.elapsed().as_secs());
+    }
+    let (shortest, longest) = (lasted.first().unwrap(), lasted.last().unwrap());
+    assert!(*shortest >= 30 * 60 && *longest <= 60 * 60, "{lasted:?}");
+    assert!(lasted.len() > 4, "spread: {lasted:?}");
+    let (mut watch, begun) =
+        (shelf.watch(&format!("{query}&timeoutSeconds=5")).await, tokio::time::Instant::now());
+    assert!(watch.body.next().await.is_none());
+    assert!((5..=6).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+/// The same objects, whose list is large enough to be packed.
+#[tokio::test]
+async fn r16_a_watch_is_never_packed() {
+    let shelf = Shelf::new();
+    let title = "t".repeat(2000);
+    let many = (0..200).map(|index| {
+        let mut book = book("shop", &format!("b{index:03}"), "Draft", 1);
+        book.spec.title = Some(title.clone());
+        book
+    });
+    shelf.put(many.collect());
+    assert_eq!(shelf.packed("").await.headers()["content-encoding"], "gzip", "the list is");
+    let watch = shelf.packed("watch=true&timeoutSeconds=1").await;
+    assert!(!watch.headers().contains_key("content-encoding"));
+    let line = watch.into_body().into_data_stream().next().await.unwrap().unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&line).unwrap()["type"], "ADDED");
+}
+
+/// G11: ten thousand objects and a thousand watches of them: what a watch holds does not grow with what it watches,
+/// once it has been told what there is.
+#[tokio::test]
+async fn w14_a_thousand_watches_hold_no_copies() {
+    let shelf = Shelf::new();
+    shelf.put((0..10_000).map(|index| book("shop", &format!("b{index:05}"), "Draft", 1)).collect());
+    let state = shelf.0.feed.state().unwrap();
+    let before = Arc::strong_count(&state);
+    let router = Api::builder("demo.example", "v1").readable(shelf.clone()).build().unwrap().router();
+    let uri = format!("/apis/demo.example/v1/books?watch=true&resourceVersion={}", shelf.version());
+    let mut watches = Vec::new();
+    for _ in 0..1000 {
+        let mut request = Request::get(&uri).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(Draining::never());
+        let answer = router.clone().oneshot(request).await.unwrap();
+        watches.push(answer.into_body().into_data_stream());
+    }
+    assert_eq!(shelf.0.watchers(), 1000);
+    assert_eq!(Arc::strong_count(&state), before, "a watch of what comes holds no state");
+    assert!(super::stream::size() <= 2048, "{} bytes for each watch", super::stream::size());
+    let mut changed: Vec<_> =
+        (0..10_000).map(|index| book("shop", &format!("b{index:05}"), "Draft", 1)).collect();
+    changed[0].spec.pages = 2;
+    shelf.put(changed);
+    let mut lines = Vec::new();
+    for watch in &mut watches {
+        lines.push(watch.next().await.unwrap().unwrap());
+    }
+    let first = lines[0].as_ptr();
+    assert!(lines.iter().all(|line| line.as_ptr() == first), "the bytes of an event are there once");
 }
