@@ -50,9 +50,10 @@ pub(crate) async fn are_three(nodes: &Nodes, gone: &[String]) -> Result {
 
 /// users.md §1b (rs#5195): two copies do not fit on one node, so no node is taken away; the reason is said.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "three nodes or more under load take minutes: --all"]
 async fn three_nodes_with_two_copies_do_not_become_one() -> Result {
     let lab = Lab::of_this_run()?;
-    if !lab.runs_all() || !nodes::is_within_reach(&lab) {
+    if !nodes::is_within_reach(&lab) {
         return Ok(());
     }
     let bucket = Bucket::open(&lab.address().await?).await?;
@@ -74,9 +75,10 @@ async fn three_nodes_with_two_copies_do_not_become_one() -> Result {
 
 /// users.md §1b and §4 (rs#5195): drained first, then stopped, then forgotten; no call is lost.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "three nodes or more under load take minutes: --all"]
 async fn five_nodes_become_three_under_load() -> Result {
     let lab = Lab::of_this_run()?;
-    if !lab.runs_all() || !nodes::is_within_reach(&lab) {
+    if !nodes::is_within_reach(&lab) {
         return Ok(());
     }
     let bucket = Bucket::open(&lab.address().await?).await?;

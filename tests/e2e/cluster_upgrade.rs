@@ -40,9 +40,10 @@ async fn is_held(nodes: &Nodes, image: &str, reason: &str) -> Result {
 /// users.md §1b (op#154, op#155; op#83): one node at a time and no call lost; no minor version is left out, none is
 /// gone back to. How many requests fail meanwhile is printed.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "three nodes or more under load take minutes: --all"]
 async fn three_nodes_go_up_a_minor_version_under_load() -> Result {
     let lab = Lab::of_this_run()?;
-    if !lab.runs_all() || !nodes::is_within_reach(&lab) {
+    if !nodes::is_within_reach(&lab) {
         return Ok(());
     }
     if !lab.has(Image::OlderRestate) {
