@@ -52,7 +52,7 @@ impl Audit {
 }
 
 fn is_audit(name: &str) -> bool {
-    name == "audit.log" || (name.starts_with("audit-") && name.ends_with(".log"))
+    name == "audit.log" || (name.starts_with("audit-") && name.split('.').next_back() == Some("log"))
 }
 
 #[cfg(test)]

@@ -48,7 +48,9 @@ pub async fn deployment(lab: &Lab, namespace: &str, name: &str) -> String {
         ("Leases".to_owned(), leases),
         (format!("the controller about {name}"), log),
     ];
-    parts.iter().map(|(title, text)| format!("--- {title}\n{}\n", text.trim_end())).collect()
+    let parts: Vec<_> =
+        parts.iter().map(|(title, text)| format!("--- {title}\n{}\n", text.trim_end())).collect();
+    parts.concat()
 }
 
 fn arguments_in(namespace: &str, arguments: &[&str]) -> Vec<String> {
