@@ -91,6 +91,7 @@ fn refused(error: &node::Error) -> Status {
         node::Error::Unreachable { .. }
         | node::Error::Address { .. }
         | node::Error::Lacks { .. }
+        | node::Error::Changed { .. }
         | node::Error::Unreadable { .. } => Status::unavailable(error.to_string()),
     }
 }

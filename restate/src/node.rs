@@ -13,7 +13,10 @@
 //! - Replication comes back as `{node: 1}` where `1` was asked for.
 
 mod cluster;
+mod flex;
+mod life;
 mod listed;
+mod placement;
 mod wire;
 
 use std::time::Duration;
@@ -26,7 +29,9 @@ use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 pub use cluster::{ClusterState, Log, Member, Mode, Replica, Report, RoleStatus, Tail};
-pub use listed::{Listed, StorageState};
+pub use life::{Become, CHANGE_DEADLINE, Change, MetadataMember, MetadataServers, Nodes};
+pub use listed::{Listed, StorageState, WorkerState};
+pub use placement::{Held, LogChain, Logs, Replicas, SNAPSHOT_DEADLINE, Segment, Snapshot};
 
 /// A node answers these from memory.
 pub const READ_DEADLINE: Duration = Duration::from_secs(5);
@@ -82,6 +87,14 @@ pub enum Error {
     AlreadyProvisioned {
         /// Restate's words.
         source: Box<Status>,
+    },
+    /// What the decision rests on is not so any more: nothing was written.
+    #[error("the {what} changed in the meantime")]
+    Changed {
+        /// Which node.
+        address: String,
+        /// What.
+        what: &'static str,
     },
     /// The node said no.
     #[error("node {address} refused: {}", .source.message())]

@@ -1,5 +1,8 @@
 //! The few messages and fields of the node's gRPC that we need. Field numbers are facts of its services
-//! `restate.node_ctl_svc.NodeCtlSvc` and `restate.cluster_ctrl.ClusterCtrlSvc`; unknown fields are skipped.
+//! `restate.node_ctl_svc.NodeCtlSvc`, `restate.cluster_ctrl.ClusterCtrlSvc`, `restate.metadata_proxy_svc.MetadataProxySvc`
+//! and `restate.metadata_server_svc.MetadataServerSvc`; unknown fields are skipped.
+
+use std::collections::BTreeMap;
 
 use super::{ClusterHealth, Ident as IdentModel, MetadataStatus, NodeStatus, Provision as Wish};
 
@@ -106,6 +109,139 @@ pub(super) struct Metadata {
 pub(super) struct Encoded {
     #[prost(bytes = "vec", tag = "1")]
     pub(super) encoded: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Key {
+    #[prost(string, tag = "1")]
+    pub(super) key: String,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Version {
+    #[prost(uint32, tag = "1")]
+    value: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Versioned {
+    #[prost(message, optional, tag = "1")]
+    version: Option<Version>,
+    #[prost(bytes = "vec", tag = "2")]
+    bytes: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Stored {
+    #[prost(message, optional, tag = "1")]
+    value: Option<Versioned>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+struct Precondition {
+    #[prost(int32, tag = "1")]
+    kind: i32,
+    #[prost(message, optional, tag = "2")]
+    version: Option<Version>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Put {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(message, optional, tag = "2")]
+    value: Option<Versioned>,
+    #[prost(message, optional, tag = "3")]
+    precondition: Option<Precondition>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct MetadataConfiguration {
+    #[prost(message, optional, tag = "1")]
+    version: Option<Version>,
+    #[prost(btree_map = "uint32, int64", tag = "2")]
+    members: BTreeMap<u32, i64>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct MetadataServers {
+    #[prost(int32, tag = "1")]
+    status: i32,
+    #[prost(message, optional, tag = "2")]
+    configuration: Option<MetadataConfiguration>,
+    #[prost(uint32, optional, tag = "3")]
+    leader: Option<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(super) struct Leave {
+    #[prost(uint32, tag = "1")]
+    pub(super) node: u32,
+    #[prost(int64, optional, tag = "2")]
+    pub(super) joined: Option<i64>,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(super) struct CreateSnapshot {
+    #[prost(uint32, tag = "1")]
+    pub(super) partition: u32,
+    #[prost(uint64, optional, tag = "2")]
+    pub(super) min_target_lsn: Option<u64>,
+    #[prost(bool, tag = "3")]
+    pub(super) trim_log: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct SnapshotMade {
+    #[prost(string, tag = "1")]
+    pub(super) id: String,
+    #[prost(uint32, tag = "2")]
+    pub(super) log: u32,
+    #[prost(uint64, tag = "3")]
+    pub(super) covers: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(super) struct Trim {
+    #[prost(uint32, tag = "1")]
+    pub(super) log: u32,
+    #[prost(uint64, tag = "2")]
+    pub(super) up_to: u64,
+}
+
+/// A write that is accepted only while the version is the one that was read.
+const MATCHES_VERSION: i32 = 3;
+
+impl Put {
+    pub(super) fn of(key: &str, version: u32, bytes: Vec<u8>, at: u32) -> Self {
+        let number = |value| Some(Version { value });
+        Self {
+            key: key.to_owned(),
+            value: Some(Versioned { version: number(version), bytes }),
+            precondition: Some(Precondition { kind: MATCHES_VERSION, version: number(at) }),
+        }
+    }
+}
+
+impl Stored {
+    pub(super) fn into_model(self) -> Option<super::life::Stored> {
+        let Versioned { version, bytes } = self.value?;
+        Some(super::life::Stored { version: version?.value, bytes })
+    }
+}
+
+impl MetadataServers {
+    /// Only a member's word counts.
+    pub(super) fn into_model(self) -> Option<super::MetadataServers> {
+        let MetadataServers { status, configuration, leader } = self;
+        let MetadataConfiguration { version, members } = configuration?;
+        let members = members.into_iter().map(|(id, joined)| super::MetadataMember { id, joined });
+        (metadata_status(status) == MetadataStatus::Member).then(|| super::MetadataServers {
+            version: version.map_or(0, |version| version.value),
+            leader: leader.filter(|leader| *leader > 0),
+            members: members.collect(),
+        })
+    }
 }
 
 impl Ident {

@@ -95,7 +95,7 @@ async fn a_configuration_is_changed_as_it_was_written_and_nodes_are_listed() {
 
     let listed = node.members().await.unwrap();
     assert_eq!(listed.len(), 1);
-    assert_eq!((listed[0].id, &listed[0].storage), (1, &node::StorageState::Other("read-write".to_owned())));
+    assert_eq!((listed[0].id, &listed[0].storage), (1, &node::StorageState::ReadWrite));
 }
 
 fn wish(service: &Service, force: bool) -> Registration {
