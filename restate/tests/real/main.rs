@@ -98,6 +98,13 @@ async fn a_configuration_is_changed_as_it_was_written_and_nodes_are_listed() {
     assert_eq!((listed[0].id, &listed[0].storage), (1, &node::StorageState::ReadWrite));
 }
 
+#[tokio::test]
+async fn snapshots_are_refused_without_a_store() {
+    let Some(server) = provisioned().await else { return };
+    let refused = server.node().create_snapshot_within(0, Duration::from_secs(20)).await.unwrap_err();
+    assert!(refused.lacks_snapshot_store(), "{refused}");
+}
+
 fn wish(service: &Service, force: bool) -> Registration {
     Registration { uri: service.uri(), force, breaking: false, use_http_11: true }
 }
