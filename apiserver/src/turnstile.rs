@@ -15,15 +15,29 @@ const AT_ONCE: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One turnstile before each Restate. Clones share them.
-#[derive(Clone, Default)]
-pub(crate) struct Turnstiles(Arc<Mutex<HashMap<EndpointKey, Arc<Semaphore>>>>);
+#[derive(Clone)]
+pub(crate) struct Turnstiles {
+    at_once: usize,
+    turns: Arc<Mutex<HashMap<EndpointKey, Arc<Semaphore>>>>,
+}
+
+impl Default for Turnstiles {
+    fn default() -> Self {
+        Self::of(AT_ONCE)
+    }
+}
 
 impl Turnstiles {
+    /// Turnstiles that let so many through at once.
+    pub(crate) fn of(at_once: usize) -> Self {
+        Self { at_once, turns: Arc::default() }
+    }
+
     /// Waits for a turn, which lasts until what is given is dropped; 429 where there is none in time.
     pub(crate) async fn turn(&self, restate: &EndpointKey) -> Result<OwnedSemaphorePermit, Status> {
         let turns = {
-            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(all.entry(restate.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))))
+            let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(restate.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.at_once))))
         };
         match tokio::time::timeout(PATIENCE, turns.acquire_owned()).await {
             Ok(Ok(turn)) => Ok(turn),
