@@ -75,27 +75,27 @@ async fn a_lost_disk_is_named_and_mended(lab: &Lab, restate: &Restate) -> Result
         Ok(if message.contains("/restate-2)") { Ok(()) } else { Err(message) })
     })
     .await?;
-    let message = kubectl
-        .run([
-            "get",
-            "restatecluster",
-            restate.name(),
-            "-o",
-            r#"jsonpath={.status.conditions[?(@.type=="NodeDataLoss")].message}"#,
-        ])
-        .await?;
-    let node = message.split_whitespace().next().unwrap_or_default();
-    let state = [
-        "nodes",
-        "set-storage-state",
-        "--nodes",
-        node,
-        "--storage-state",
-        "provisioning",
-        "--force",
-        "--yes",
-    ];
-    status(lab, restate, &state).await?;
+    let recovery = json!({
+        "apiVersion": "control.restate.dev/v1alpha1",
+        "kind": "RestateClusterRecovery",
+        "metadata": {"name": restate.name()},
+        "spec": {"node": "restate-2"},
+    });
+    let other = json!({"metadata": {"name": restate.name()}, "spec": {"node": "restate-1"}});
+    let path = format!("/apis/control.restate.dev/v1alpha1/restateclusters/{}/recover", restate.name());
+    let refused = kubectl.ask(["create", "--raw", &path, "-f", "-"], Some(&other)).await?;
+    ensure!(!refused.successful && refused.words.contains("DiskLost"), "{refused:?}");
+    // Refused with a reason while another node does not answer.
+    eventually("every guard to hold", GROWN, || async {
+        let dry =
+            kubectl.ask(["create", "-f", "-", "--dry-run=server", "-o", "json"], Some(&recovery)).await?;
+        Ok(if dry.successful { Ok(()) } else { Err(dry.words) })
+    })
+    .await?;
+    let ask = || kubectl.ask(["create", "-f", "-", "-o", "json"], Some(&recovery));
+    let (first, second) = futures::join!(ask(), ask());
+    let (first, second) = (first?, second?);
+    ensure!(first.successful || second.successful, "{first:?} {second:?}");
     eventually("the node to come back and the warning to go", GROWN, || async {
         let object = kubectl.json(["get", "restatecluster", restate.name(), "-o", "json"]).await?;
         let conditions = object["status"]["conditions"].to_string();

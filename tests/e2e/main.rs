@@ -8,6 +8,7 @@ mod alone_api_rotation;
 mod alone_apiserver;
 mod alone_release;
 mod apiserver_clients;
+mod apiserver_cluster_actions;
 mod apiserver_cluster_subresources;
 mod apiserver_discovery;
 mod apiserver_invocations;
