@@ -35,8 +35,10 @@ use resources::invocations::Invocations;
 use resources::provision::{ProvisionOf, Provisioner, Provisions};
 use resources::proxy::Proxy;
 use resources::query::Queries;
+use resources::recover::{Recoverer, Recoveries, RecoveryOf};
 use resources::registered::RegisteredWith;
 use resources::services::Services;
+use resources::snapshots::{Archivist, Snapshots, SnapshotsOf};
 use resources::versions::Versions;
 use restates::Restates;
 use turnstile::Turnstiles;
@@ -102,6 +104,7 @@ fn api(
         nodes: nodes::Nodes,
         identity: args.place.pod.clone(),
     };
+    let (archivist, recoverer) = (Archivist::new(world), Recoverer { world: world.clone() });
     let of = VersionsOf { world: world.clone(), restates: restates.clone(), versions: versions.clone() };
     let invocations = Invocations { world: world.clone(), restates: restates.clone() };
     let transport = Transport::new(&Options::default())?;
@@ -125,10 +128,14 @@ fn api(
         .readable_subresource::<RestateDeploymentMirror, _>("invocations", invocations)
         .computed(Clusters(world.clone()))
         .creatable_subresource::<RestateClusterMirror, _>("provision", ProvisionOf(provisioner.clone()))
+        .creatable_subresource::<RestateClusterMirror, _>("snapshots", SnapshotsOf(archivist.clone()))
+        .creatable_subresource::<RestateClusterMirror, _>("recover", RecoveryOf(recoverer.clone()))
         .readable_subresource::<RestateClusterMirror, _>("health", health)
         .readable_subresource::<RestateClusterMirror, _>("deployments", registered)
         .connection::<RestateClusterMirror, _>("proxy", proxy)
         .creatable(Provisions(provisioner))
+        .creatable(Snapshots(archivist))
+        .creatable(Recoveries(recoverer))
         .build()
         .map_err(|errors| anyhow::anyhow!("the API does not fit together: {errors:?}"))
 }

@@ -8,9 +8,11 @@ pub(crate) mod invocations;
 pub(crate) mod provision;
 pub(crate) mod proxy;
 pub(crate) mod query;
+pub(crate) mod recover;
 pub(crate) mod registered;
 pub(crate) mod service;
 pub(crate) mod services;
+pub(crate) mod snapshots;
 pub(crate) mod version;
 pub(crate) mod versions;
 

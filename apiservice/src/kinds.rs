@@ -8,8 +8,10 @@ mod invocation;
 mod invocations;
 mod provision;
 mod query;
+mod recovery;
 mod registered;
 mod service;
+mod snapshot;
 mod version;
 
 pub use action::{
@@ -29,8 +31,16 @@ pub use invocation::{
 pub use invocations::{HandlerInvocations, RestateDeploymentInvocations, RestateDeploymentInvocationsStatus};
 pub use provision::{RestateClusterProvision, RestateClusterProvisionSpec, RestateClusterProvisionStatus};
 pub use query::{RestateQuery, RestateQueryLimits, RestateQuerySpec, RestateQueryStatus};
+pub use recovery::{
+    RecoveryGuard, RecoveryOutcome, RestateClusterRecovery, RestateClusterRecoverySpec,
+    RestateClusterRecoveryStatus,
+};
 pub use registered::{RestateClusterDeployment, RestateClusterDeploymentStatus, VersionReference};
 pub use service::{RestateService, RestateServiceStatus, ServiceType};
+pub use snapshot::{
+    RestateClusterSnapshot, RestateClusterSnapshotSpec, RestateClusterSnapshotStatus, SnapshotOfPartition,
+    SnapshotOutcome,
+};
 pub use version::{
     Counts, Replicas, RestateDeploymentVersion, RestateDeploymentVersionStatus, ServedService,
 };
@@ -43,11 +53,13 @@ const fn gvk(kind: &'static str) -> Gvk {
 }
 
 /// Everything that is served, in the order of the documentation.
-pub const DESCRIPTORS: [Descriptor; 7] = [
+pub const DESCRIPTORS: [Descriptor; 9] = [
     RestateDeploymentVersion::DESCRIPTOR,
     RestateDeploymentMirror::DESCRIPTOR,
     RestateClusterMirror::DESCRIPTOR,
     RestateClusterProvision::DESCRIPTOR,
+    RestateClusterSnapshot::DESCRIPTOR,
+    RestateClusterRecovery::DESCRIPTOR,
     RestateService::DESCRIPTOR,
     RestateInvocation::DESCRIPTOR,
     RestateQuery::DESCRIPTOR,

@@ -11,15 +11,17 @@ pub mod roles;
 pub use kinds::{
     ActionOutcome, AsksForAction, ClusterConfiguration, Counts, Drift, HandlerInvocations, HealthOfLog,
     HealthOfNode, HealthOfPartition, HealthOfRole, InvocationAction, InvocationAttempts, InvocationCaller,
-    InvocationState, Replicas, RestateClusterDeployment, RestateClusterDeploymentStatus,
-    RestateClusterHealth, RestateClusterHealthStatus, RestateClusterMirror, RestateClusterProvision,
-    RestateClusterProvisionSpec, RestateClusterProvisionStatus, RestateDeploymentInvocations,
+    InvocationState, RecoveryGuard, RecoveryOutcome, Replicas, RestateClusterDeployment,
+    RestateClusterDeploymentStatus, RestateClusterHealth, RestateClusterHealthStatus, RestateClusterMirror,
+    RestateClusterProvision, RestateClusterProvisionSpec, RestateClusterProvisionStatus,
+    RestateClusterRecovery, RestateClusterRecoverySpec, RestateClusterRecoveryStatus, RestateClusterSnapshot,
+    RestateClusterSnapshotSpec, RestateClusterSnapshotStatus, RestateDeploymentInvocations,
     RestateDeploymentInvocationsStatus, RestateDeploymentMirror, RestateDeploymentVersion,
     RestateDeploymentVersionStatus, RestateInvocation, RestateInvocationAction,
     RestateInvocationActionStatus, RestateInvocationRestart, RestateInvocationRestartSpec,
     RestateInvocationResume, RestateInvocationResumeSpec, RestateInvocationStatus, RestateQuery,
     RestateQueryLimits, RestateQuerySpec, RestateQueryStatus, RestateService, RestateServiceStatus,
-    ServedService, ServiceType, VersionReference,
+    ServedService, ServiceType, SnapshotOfPartition, SnapshotOutcome, VersionReference,
 };
 
 /// The API group.

@@ -22,7 +22,7 @@ pub struct Role {
 }
 
 /// All roles.
-pub const ROLES: [Role; 8] = [
+pub const ROLES: [Role; 10] = [
     Role {
         name: "view",
         aggregates_to: &["view", "edit", "admin"],
@@ -91,6 +91,24 @@ pub const ROLES: [Role; 8] = [
         entries: &[
             ("restateclusters/provision", &[Verb::Create]),
             ("restateclusterprovisions", &[Verb::Create]),
+        ],
+    },
+    Role {
+        name: "snapshots",
+        aggregates_to: &[],
+        purpose: "Have clusters write snapshots to their own store, now",
+        entries: &[
+            ("restateclusters/snapshots", &[Verb::Create]),
+            ("restateclustersnapshots", &[Verb::Create]),
+        ],
+    },
+    Role {
+        name: "recover",
+        aggregates_to: &[],
+        purpose: "Let a node that lost its disk begin anew, which cannot be taken back",
+        entries: &[
+            ("restateclusters/recover", &[Verb::Create]),
+            ("restateclusterrecoveries", &[Verb::Create]),
         ],
     },
 ];

@@ -17,6 +17,7 @@ mod flex;
 mod life;
 mod listed;
 mod placement;
+mod snapshot;
 mod wire;
 
 use std::time::Duration;

@@ -10,7 +10,12 @@ async fn the_api_is_available_and_lists_its_kinds() -> Result {
     let service = ["get", "apiservice", "v1alpha1.control.restate.dev", "-o", available];
     ensure!(kubectl.run(service).await? == "True");
     let resources = kubectl.run(["api-resources", "--api-group=control.restate.dev", "-o", "name"]).await?;
-    for name in ["restatedeploymentversions", "restateclusterprovisions"] {
+    for name in [
+        "restatedeploymentversions",
+        "restateclusterprovisions",
+        "restateclustersnapshots",
+        "restateclusterrecoveries",
+    ] {
         ensure!(
             resources.lines().any(|line| line == format!("{name}.control.restate.dev")),
             "{name}: {resources}"
@@ -34,7 +39,13 @@ async fn the_bare_plural_is_the_stored_kind() -> Result {
 #[tokio::test]
 async fn versions_explain_themselves() -> Result {
     let kubectl = Lab::of_this_run()?.kubectl()?;
-    for field in ["rdv", "rdv.status.keptBecause", "restateclusterprovisions"] {
+    for field in [
+        "rdv",
+        "rdv.status.keptBecause",
+        "restateclusterprovisions",
+        "restateclustersnapshots.spec.partitions",
+        "restateclusterrecoveries.status.guards",
+    ] {
         let text = kubectl.run(["explain", field]).await?;
         ensure!(text.contains("control.restate.dev") && text.contains("DESCRIPTION"), "{field}: {text}");
     }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use restate_tests::{Lab, Load, Nodes, Pace, Result, nodes};
+use anyhow::ensure;
+use restate_tests::{Lab, Load, Nodes, Pace, Result, eventually, nodes};
+use serde_json::json;
 use tokio::time::sleep;
 
 /// What is left of the calls may take so long.
@@ -57,15 +58,39 @@ async fn a_lost_disk_is_named_and_its_node_mended() -> Result {
     let lost = nodes.until("NodeDataLoss", nodes::UP, |lost| lost["status"] == "True").await?;
     let message = lost["message"].as_str().unwrap_or_default();
     ensure!(message.contains("/restate-2)") && !message.contains("/restate-1)"), "{message}");
-    recover(&nodes, message.split_whitespace().next().context("no node is named")?).await?;
+    recover(&Lab::of_this_run()?, &nodes, "restate-2").await?;
     nodes.are_up(COUNT.into()).await?;
     nodes.are_read_write(3).await?;
     nodes.is_gone("NodeDataLoss", nodes::UP).await?;
     load.end(REST).await?.hold("the disk of one of three nodes lost, and the node mended")
 }
 
-/// Lets the node (`N3`) begin anew with its empty disk: docs/clusters/recover.md, case 2.
-async fn recover(nodes: &Nodes, node: &str) -> Result {
-    let set = ["nodes", "set-storage-state", "--nodes", node, "--storage-state", "provisioning"];
-    nodes.restatectl(0, &[&set[..], &["--force", "--yes"]].concat()).await.map(drop)
+/// Lets the node begin anew with its empty disk: docs/clusters/recover.md. A node that lost nothing is refused; of two
+/// callers at once at least one is answered.
+async fn recover(lab: &Lab, nodes: &Nodes, pod: &str) -> Result {
+    let (kubectl, cluster) = (lab.kubectl()?, nodes.restate().name());
+    let recovery = |node: &str| {
+        json!({
+            "apiVersion": "control.restate.dev/v1alpha1",
+            "kind": "RestateClusterRecovery",
+            "metadata": {"name": cluster},
+            "spec": {"node": node},
+        })
+    };
+    let path = format!("/apis/control.restate.dev/v1alpha1/restateclusters/{cluster}/recover");
+    let other = json!({"metadata": {"name": cluster}, "spec": {"node": "restate-1"}});
+    let refused = kubectl.ask(["create", "--raw", &path, "-f", "-"], Some(&other)).await?;
+    ensure!(!refused.successful && refused.words.contains("DiskLost"), "{refused:?}");
+    // Refused with a reason while another node does not answer.
+    let wanted = recovery(pod);
+    eventually("every guard to hold", nodes::UP, || async {
+        let dry = kubectl.ask(["create", "-f", "-", "--dry-run=server", "-o", "json"], Some(&wanted)).await?;
+        Ok(if dry.successful { Ok(()) } else { Err(dry.words) })
+    })
+    .await?;
+    let ask = || kubectl.ask(["create", "-f", "-", "-o", "json"], Some(&wanted));
+    let (first, second) = futures::join!(ask(), ask());
+    let (first, second) = (first?, second?);
+    ensure!(first.successful || second.successful, "{first:?} {second:?}");
+    Ok(())
 }

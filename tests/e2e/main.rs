@@ -13,6 +13,7 @@ mod alone_refusals;
 mod alone_release;
 mod alone_watches;
 mod apiserver_clients;
+mod apiserver_cluster_actions;
 mod apiserver_cluster_subresources;
 mod apiserver_discovery;
 mod apiserver_invocations;

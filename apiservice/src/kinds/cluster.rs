@@ -5,7 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{RestateClusterDeployment, RestateClusterHealth, RestateClusterProvision};
+use super::{
+    RestateClusterDeployment, RestateClusterHealth, RestateClusterProvision, RestateClusterRecovery,
+    RestateClusterSnapshot,
+};
 
 /// The parent of what can be asked of one RestateCluster. To look at it or change it, use the stored kind in
 /// restate.dev.
@@ -47,6 +50,18 @@ impl Resource for RestateClusterMirror {
             Subresource {
                 name: "provision",
                 gvk: RestateClusterProvision::GVK,
+                verbs: &[Verb::Create],
+                answer: Answer::Object,
+            },
+            Subresource {
+                name: "snapshots",
+                gvk: RestateClusterSnapshot::GVK,
+                verbs: &[Verb::Create],
+                answer: Answer::Object,
+            },
+            Subresource {
+                name: "recover",
+                gvk: RestateClusterRecovery::GVK,
                 verbs: &[Verb::Create],
                 answer: Answer::Object,
             },

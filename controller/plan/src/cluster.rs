@@ -56,6 +56,7 @@ pub use status::{deleting, invalid, status};
 pub use storage::{REPLACED, classes_to_ask};
 pub use upgrade::ALLOW_VERSION;
 pub use validate::{Invalid, Said, Valid, validate};
+pub use warnings::lacks_snapshot_store;
 
 /// Name of the stateful set, the client service and the service account.
 pub const NAME: &str = "restate";

@@ -12,6 +12,8 @@
 //!   cluster has may be asked for.
 //! - Without a destination for snapshots, making one is refused.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::flex::{self, Value};
@@ -54,6 +56,8 @@ pub struct Segment {
     pub from: u64,
     /// Who holds it.
     pub held: Held,
+    /// On how many of these nodes each record surely is. Absent where Restate does not say.
+    pub copies: Option<u32>,
 }
 
 /// Who holds a segment.
@@ -94,6 +98,9 @@ pub struct Snapshot {
 #[derive(Deserialize)]
 struct Params {
     nodeset: Vec<u32>,
+    /// A number for each kind of place, as nodes and zones.
+    #[serde(default)]
+    replication: BTreeMap<String, u32>,
 }
 
 impl Node {
@@ -147,17 +154,17 @@ fn logs(encoded: &[u8]) -> Result<Vec<LogChain>, listed::Error> {
 
 fn segment(pair: &Value) -> Result<Segment, listed::Error> {
     let [from, config] = two(pair.list("chain")?)?;
-    let held = match config.get("kind")?.text("kind")? {
+    let (held, copies) = match config.get("kind")?.text("kind")? {
         "replicated" => {
             let params = config.get("params")?.text("params")?;
             let unread = |_| listed::Error::Missing { field: "nodeset" };
-            let Params { nodeset } = serde_json::from_str(params).map_err(unread)?;
-            Held::By(nodeset)
+            let Params { nodeset, replication } = serde_json::from_str(params).map_err(unread)?;
+            (Held::By(nodeset), replication.into_values().max())
         }
-        "sealed" => Held::Nobody,
-        other => Held::Unnamed(other.to_owned()),
+        "sealed" => (Held::Nobody, None),
+        other => (Held::Unnamed(other.to_owned()), None),
     };
-    Ok(Segment { from: from.number("from")?, held })
+    Ok(Segment { from: from.number("from")?, held, copies })
 }
 
 fn replicas(partition: u32, encoded: &[u8]) -> Result<Replicas, listed::Error> {
@@ -194,6 +201,7 @@ mod tests {
         let expected = [[4, 3, 1], [4, 5, 1], [4, 3, 2], [4, 1, 2]].map(|nodes| Held::By(nodes.to_vec()));
         assert_eq!(logs.iter().map(first).collect::<Vec<_>>(), expected);
         assert!(logs.iter().all(|log| log.segments[0].from == 1));
+        assert!(logs.iter().all(|log| log.segments[0].copies == Some(2)));
     }
 
     #[test]

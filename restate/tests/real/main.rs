@@ -134,6 +134,13 @@ async fn a_nodes_states_are_changed_and_what_is_on_it_is_told() {
     assert!(node.create_snapshot(0, None, false).await.is_err(), "there is nowhere to put it");
 }
 
+#[tokio::test]
+async fn snapshots_are_refused_without_a_store() {
+    let Some(server) = provisioned().await else { return };
+    let refused = server.node().create_snapshot_within(0, Duration::from_secs(20)).await.unwrap_err();
+    assert!(refused.lacks_snapshot_store(), "{refused}");
+}
+
 fn wish(service: &Service, force: bool) -> Registration {
     Registration { uri: service.uri(), force, breaking: false, use_http_11: true }
 }

@@ -20,7 +20,7 @@ pub(super) fn verdict(valid: &Valid, seen: &Seen) -> Option<Verdict> {
         lost.iter().map(|member| format!("N{} (pod {}/{})", member.id, valid.name, member.name)).collect();
     let message = format!(
         "{} lost its disk and does not start (storage state data-loss); {} other nodes have theirs. Bring the volume \
-         back, or decide what becomes of the node: see the page on lost disks",
+         back, or let the node begin anew with restateclusters/recover, whose dry run shows whether it may",
         names.join(", "),
         whole.len()
     );

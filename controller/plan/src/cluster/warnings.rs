@@ -21,7 +21,7 @@ pub(super) fn warnings(valid: &Valid, seen: &Seen) -> [(ConditionType, Option<(R
 
 /// Without snapshots logs cannot be trimmed for nodes that come later, and those cannot catch up.
 fn snapshots(valid: &Valid) -> Option<(Reason, String)> {
-    (valid.replicas > 1 && has_no_snapshots(valid)).then(|| {
+    (valid.replicas > 1 && lacks_snapshot_store(valid)).then(|| {
         let message = format!(
             "{} nodes and no worker.snapshots.destination in spec.config: a node that was away for long cannot catch up",
             valid.replicas
@@ -31,7 +31,7 @@ fn snapshots(valid: &Valid) -> Option<(Reason, String)> {
 }
 
 /// Whether neither configuration nor environment say where snapshots go.
-pub(super) fn has_no_snapshots(valid: &Valid) -> bool {
+pub fn lacks_snapshot_store(valid: &Valid) -> bool {
     let env = valid.compute.env.as_deref().unwrap_or_default();
     let path = ["worker", "snapshots", "destination"];
     let said = settings::text(&valid.settings, env, &path, "RESTATE_WORKER__SNAPSHOTS__DESTINATION");

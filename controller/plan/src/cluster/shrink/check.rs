@@ -42,7 +42,7 @@ fn of_rollout(valid: &Valid, seen: &Seen) -> Option<Obstacle> {
 }
 
 fn of_snapshots(valid: &Valid) -> Option<Obstacle> {
-    warnings::has_no_snapshots(valid).then(|| {
+    warnings::lacks_snapshot_store(valid).then(|| {
         let message = "spec.config has no worker.snapshots.destination: the logs' old segments could never be trimmed \
                        off the nodes";
         (Reason::NoSnapshotDestination, message.to_owned())
