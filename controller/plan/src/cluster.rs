@@ -9,6 +9,7 @@ mod config_map;
 mod data_loss;
 mod disruption_budget;
 mod identity;
+mod location;
 mod memory;
 mod metadata;
 mod namespace;
@@ -35,6 +36,7 @@ mod warnings;
 
 pub use data_loss::asks_members;
 pub use identity::{Foreign, Found, identities_to_ask};
+pub use location::{NodeLabels, Placed, Topology, pods_to_ask};
 pub use plan::{deletion, plan};
 pub use provisioning::{
     CLAIM, Claimed, Numbers, Provisioning, asks_nodes, claim_and_provision, decide, on_request,

@@ -1,6 +1,8 @@
 //! RestateCluster: looks at its children, and at its nodes' own words while it is not known whether it has been
 //! provisioned; decides in `restate-plan`.
 
+mod pods;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -43,6 +45,7 @@ impl Kind for RestateCluster {
             nodes: Vec::new(),
             configuration: Configured::NotAsked,
             members: None,
+            pods: Vec::new(),
             identities: Vec::new(),
             users: users(object, &context.stores),
             operator: context.operator.as_ref().clone(),
@@ -51,6 +54,7 @@ impl Kind for RestateCluster {
             && object.metadata.deletion_timestamp.is_none()
         {
             seen.identities = identities(valid, context).await;
+            seen.pods = pods::placed(&valid.name, cluster::pods_to_ask(valid, &seen), context).await?;
             look_at_nodes(valid, &mut seen, context).await;
         }
         Ok(Looked { valid, seen })

@@ -105,6 +105,7 @@ impl Restates {
             id: member.id,
             name: member.name,
             lost: member.storage == node::StorageState::DataLoss,
+            location: member.location,
         };
         Some(answer.into_iter().map(member).collect())
     }

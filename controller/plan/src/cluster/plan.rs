@@ -8,9 +8,9 @@ use kube_core::{Resource, ResourceExt};
 use restate_crd::RestateCluster;
 
 use super::{
-    Children, Provisioning, Seen, Valid, config_map, data_loss, disruption_budget, identity, metadata,
-    namespace, policies, provisioning, replication, service_account, services, signing, stateful_set, status,
-    storage, validate,
+    Children, Provisioning, Seen, Valid, config_map, data_loss, disruption_budget, identity, location,
+    metadata, namespace, policies, provisioning, replication, service_account, services, signing,
+    stateful_set, status, storage, validate,
 };
 use crate::{EventKind, LookAgain, Note, ObjectRef, Outcome, Plan, Propagation, Step, Uid, applied};
 
@@ -21,6 +21,9 @@ const ASK_IF_PROVISIONED: SignedDuration = SignedDuration::from_secs(10);
 
 /// How soon others are asked again, whose objects are not watched: they take their time.
 const ASK_OTHERS_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// How soon pods are looked at again that do not know yet where they are: they start as soon as they do.
+const ASK_PODS_AGAIN: SignedDuration = SignedDuration::from_secs(3);
 
 /// How soon the cluster is asked again which of its nodes lost a disk.
 const ASK_MEMBERS_AGAIN: SignedDuration = SignedDuration::from_secs(20);
@@ -71,6 +74,7 @@ fn object_steps(valid: &Valid, seen: &Seen) -> Vec<Step> {
     steps.extend(provider_class_step(valid, children));
     steps.extend(identity::steps(valid, seen));
     steps.extend(storage::steps(valid, children));
+    steps.extend(location::steps(valid, seen));
     let set = stateful_set::step(valid, seen);
     // One thing at a time: a set that is about to change is not replaced yet.
     let replacement = if set.is_none() { storage::replacement(valid, children) } else { Vec::new() };
@@ -145,6 +149,9 @@ fn outcome(valid: &Valid, seen: &Seen, decision: &Provisioning) -> Outcome {
     let waiting = |on, look_again| Outcome::Waiting { on, look_again };
     if identity::is_awaited(valid, seen) {
         return waiting("IdentityPending", LookAgain::After(ASK_OTHERS_AGAIN));
+    }
+    if *decision != Provisioning::Now && location::is_awaited(valid, seen) {
+        return waiting("AwaitingLocation", LookAgain::After(ASK_PODS_AGAIN));
     }
     match decision {
         Provisioning::Now => waiting("Provisioning", LookAgain::After(ASK_NODES_AGAIN)),

@@ -8,7 +8,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube_core::DynamicObject;
 
-use super::{Configured, Foreign};
+use super::{Configured, Foreign, Placed};
 
 /// Everything that a pass over one cluster looks at besides the object itself.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Seen {
     pub configuration: Configured,
     /// The nodes that the cluster has by its own word, where it was asked ([`super::asks_members`]).
     pub members: Option<Vec<Member>>,
+    /// The pods, where they were asked for ([`super::pods_to_ask`]).
+    pub pods: Vec<Placed>,
     /// Objects that give the pods an identity, where they were asked for ([`super::identities_to_ask`]).
     pub identities: Vec<Foreign>,
     /// Names of the `RestateDeployment`s that register with this cluster, as `namespace/name`.
@@ -72,6 +74,8 @@ pub struct Member {
     pub name: String,
     /// Whether its disk was lost: it does not start then.
     pub lost: bool,
+    /// Where it is, as `region.zone`; empty where it never said.
+    pub location: String,
 }
 
 /// A node's own word on whether it belongs to a cluster.

@@ -7,8 +7,8 @@ use restate_crd::cluster::RestateClusterStatus;
 use restate_crd::condition::{ConditionStatus, ConditionType, Conditions, Reason, Verdict};
 
 use super::{
-    Children, Invalid, Provisioning, Seen, Valid, data_loss, identity, metadata, pending, plan, provisioning,
-    replication, stateful_set, storage, upgrade, warnings,
+    Children, Invalid, Provisioning, Seen, Valid, data_loss, identity, location, metadata, pending, plan,
+    provisioning, replication, stateful_set, storage, upgrade, warnings,
 };
 
 /// The status of a cluster whose spec cannot be acted on: what exists stays as it is.
@@ -78,6 +78,12 @@ impl Facts<'_> {
             conditions.set(kind, verdict.of_generation(self.valid.generation), now);
         }
         self.publish_or_clear(conditions, ConditionType::IdentityReady, self.identity(), now);
+        self.publish_or_clear(
+            conditions,
+            ConditionType::NodeLocations,
+            location::verdict(self.valid, self.seen),
+            now,
+        );
         let drift = replication::verdict(self.valid, self.seen);
         if drift.is_some() || !self.valid.said.configuration_settled {
             self.publish_or_clear(conditions, ConditionType::ClusterConfigDrift, drift, now);

@@ -17,6 +17,7 @@ mod identities;
 mod reach;
 mod rules;
 mod volumes;
+mod zones;
 
 use super::*;
 use crate::{Object, Outcome, Plan, Step};
@@ -464,7 +465,7 @@ prop_compose! {
     ) -> (RestateCluster, Vec<Node>) {
         let mut object = fresh(SMALL);
         object.spec.compute.replicas = Some(replicas);
-        object.spec.cluster = Some(ClusterSettings { auto_provision: auto, provisioning: by, replication: None });
+        object.spec.cluster = Some(ClusterSettings { auto_provision: auto, provisioning: by, ..ClusterSettings::default() });
         object.status = provisioned.map(|provisioned| serde_json::from_value(json!({"provisioned": provisioned})).unwrap());
         if let Some(age) = claim_age {
             let holder = if own_claim { "controller-0" } else { "apiserver-1" };

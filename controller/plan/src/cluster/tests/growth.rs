@@ -1,5 +1,7 @@
 //! Replication after a cluster has grown: raised where that is wanted and safe, never lowered, and said otherwise.
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
 use super::*;
 use crate::Configure;
 
@@ -18,7 +20,11 @@ fn grown(replicas: i32, replication: Option<i32>, config: &str) -> (RestateClust
     let mut object = object(SMALL);
     object.spec.compute.replicas = Some(replicas);
     object.spec.config = Some(config.into());
-    object.spec.cluster = Some(ClusterSettings { auto_provision: true, provisioning: None, replication });
+    object.spec.cluster = Some(ClusterSettings {
+        auto_provision: true,
+        replication: replication.map(IntOrString::Int),
+        ..ClusterSettings::default()
+    });
     object.status = Some(serde_json::from_value(json!({"provisioned": true})).unwrap());
     let mut children = children(SMALL);
     let found = children.stateful_set.as_mut().unwrap();
@@ -159,7 +165,8 @@ fn a_lost_disk_is_named_until_it_is_mended() {
     assert!(!asks_members(&valid, &seen(children.clone())), "at rest nobody is asked");
     children.stateful_set.as_mut().unwrap().status.as_mut().unwrap().ready_replicas = Some(2);
     assert!(asks_members(&valid, &seen(children.clone())));
-    let member = |id: u32, lost| Member { id, name: format!("restate-{}", id - 1), lost };
+    let member =
+        |id: u32, lost| Member { id, name: format!("restate-{}", id - 1), lost, location: String::new() };
     let with = |children: &Children, lost| Seen {
         members: Some(vec![member(1, false), member(2, lost), member(3, false)]),
         ..seen(children.clone())
