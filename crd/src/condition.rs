@@ -53,6 +53,8 @@ pub enum ConditionType {
     AdminAccessClosed,
     /// The cluster lives in the operator's own namespace.
     SharesOperatorNamespace,
+    /// The spec asks for objects that the operator was told not to manage.
+    NotManaged,
 }
 
 /// Whether a condition holds.
@@ -91,12 +93,16 @@ pub enum Reason {
     IdentityGiven,
     /// Every node knows its region and zone.
     LocationsKnown,
+    /// Every log and every partition has as many copies as wanted.
+    ReplicationFollowed,
     /// Logs and partitions are replicated as wanted.
     ReplicationAsWanted,
 
     // It will pass
     /// An identity is being made by its own controller.
     IdentityPending,
+    /// Logs and partitions follow a replication that was raised.
+    ReplicationFollowing,
     /// Replication is lower than wanted.
     ReplicationBehind,
     /// The nodes are in fewer zones or regions than the copies are to be.
@@ -187,6 +193,8 @@ pub enum Reason {
     AccessClosed,
     /// The namespace is the operator's own.
     OperatorNamespace,
+    /// A switch of the operator is off.
+    SwitchedOff,
 }
 
 /// One condition as it is stored. Other writers' conditions pass through unchanged.
@@ -392,7 +400,7 @@ mod tests {
         let names: Vec<&str> = ConditionType::iter().map(Into::into).collect();
         let expected = "Ready Progressing Available Registered Stalled Draining Provisioned NotYetActedOn \
                         StorageAsWanted IdentityReady ClusterConfigDrift ReplicationFollows NodeLocations \
-                        NodeDataLoss UpgradeHeld SnapshotsNotConfigured MemoryOvercommitted AdminAccessClosed SharesOperatorNamespace";
+                        NodeDataLoss UpgradeHeld SnapshotsNotConfigured MemoryOvercommitted AdminAccessClosed SharesOperatorNamespace NotManaged";
         assert_eq!(names.join(" "), expected);
     }
 

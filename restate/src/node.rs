@@ -12,6 +12,7 @@
 //!   cluster, so whoever shows a dry run asks for the membership first.
 //! - Replication comes back as `{node: 1}` where `1` was asked for.
 
+mod chains;
 mod cluster;
 mod listed;
 mod wire;
@@ -25,6 +26,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
+pub use chains::Chain;
 pub use cluster::{ClusterState, Log, Member, Mode, Replica, Report, RoleStatus, Tail};
 pub use listed::{Listed, StorageState};
 
@@ -252,6 +254,14 @@ impl Node {
         let answer: wire::Encoded = self.call(METADATA, asked, READ_DEADLINE).await?;
         let unread = |source| Error::Unreadable { address: self.address.clone(), source: Box::new(source) };
         listed::read(&answer.encoded).map_err(unread)
+    }
+
+    /// All logs of the cluster, as this node knows them.
+    pub async fn chains(&self) -> Result<Vec<Chain>, Error> {
+        let asked = wire::Metadata { kind: chains::KIND };
+        let answer: wire::Encoded = self.call(METADATA, asked, READ_DEADLINE).await?;
+        let unread = |source| Error::Unreadable { address: self.address.clone(), source: Box::new(source) };
+        chains::read(&answer.encoded).map_err(unread)
     }
 
     /// What the node knows of its cluster.

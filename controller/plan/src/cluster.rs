@@ -17,6 +17,7 @@ mod pending;
 mod plan;
 mod pod;
 mod policies;
+mod progress;
 mod provisioning;
 mod replication;
 mod seen;
@@ -38,6 +39,7 @@ pub use data_loss::asks_members;
 pub use identity::{Foreign, Found, identities_to_ask};
 pub use location::{NodeLabels, Placed, Topology, pods_to_ask};
 pub use plan::{deletion, plan};
+pub use progress::{Copies, Followed, asks_progress};
 pub use provisioning::{
     CLAIM, Claimed, Numbers, Provisioning, asks_nodes, claim_and_provision, decide, on_request,
 };
@@ -45,7 +47,7 @@ pub use replication::{Configuration, Configured, asks_configuration};
 pub use seen::{Children, Member, Node, NodeIdentity, Operator, Peer, Seen};
 pub use services::{ADMIN_PORT, INGRESS_PORT, NODE_PORT};
 pub use signing::provider_class_ref;
-pub use status::{deleting, invalid, status};
+pub use status::{deleting, invalid, paused, status};
 pub use storage::{REPLACED, classes_to_ask};
 pub use upgrade::ALLOW_VERSION;
 pub use validate::{Invalid, Said, Valid, validate};

@@ -74,6 +74,10 @@ async fn provisioning_happens_once_and_shows_at_the_node() {
     let configuration =
         eventually("the configuration is there", || async { node.configuration().await.ok() }).await;
     assert_eq!(configuration, done);
+    let written = || async { node.chains().await.ok().filter(|chains| !chains.is_empty()) };
+    let chains = eventually("there are logs", written).await;
+    let said: Vec<_> = chains.iter().map(|chain| (chain.id, chain.replication.as_deref())).collect();
+    assert_eq!(said, [(0, Some("{node: 1}")), (1, Some("{node: 1}"))], "as many as partitions");
     let health = node.cluster_health().await.unwrap();
     assert_eq!((health.cluster_name.as_str(), health.metadata_members.as_slice()), ("real", [1].as_slice()));
 }

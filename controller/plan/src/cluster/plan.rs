@@ -9,7 +9,7 @@ use restate_crd::RestateCluster;
 
 use super::{
     Children, Provisioning, Seen, Valid, config_map, data_loss, disruption_budget, identity, location,
-    metadata, namespace, policies, provisioning, replication, service_account, services, signing,
+    metadata, namespace, policies, progress, provisioning, replication, service_account, services, signing,
     stateful_set, status, storage, validate,
 };
 use crate::{EventKind, LookAgain, Note, ObjectRef, Outcome, Plan, Propagation, Step, Uid, applied};
@@ -71,7 +71,7 @@ fn object_steps(valid: &Valid, seen: &Seen) -> Vec<Step> {
     for service in [services::client_service(valid), services::peer_service(valid)] {
         steps.extend(apply_named::<Service>(service, &children.services));
     }
-    steps.extend(provider_class_step(valid, children));
+    steps.extend(provider_class_step(valid, seen));
     steps.extend(identity::steps(valid, seen));
     steps.extend(storage::steps(valid, children));
     steps.extend(location::steps(valid, seen));
@@ -94,10 +94,13 @@ where
     applied::apply_unless_same(wanted, found)
 }
 
-fn provider_class_step(valid: &Valid, children: &Children) -> Option<Step> {
+fn provider_class_step(valid: &Valid, seen: &Seen) -> Option<Step> {
+    if !seen.operator.manages_provider_classes {
+        return None;
+    }
     let crate::Object::Foreign(reference, wanted) = signing::provider_class(valid)? else { return None };
     let same =
-        children.secret_provider_class.as_ref().is_some_and(|found| applied::is_applied(&wanted, found));
+        seen.children.secret_provider_class.as_ref().is_some_and(|found| applied::is_applied(&wanted, found));
     let apply =
         || Step::Apply(crate::Manager::Operator, Box::new(crate::Object::Foreign(reference, wanted.clone())));
     (!same).then(|| Step::Aside(Box::new(apply())))
@@ -162,6 +165,9 @@ fn outcome(valid: &Valid, seen: &Seen, decision: &Provisioning) -> Outcome {
         }
         Provisioning::Done if replication::is_awaited(valid, seen) => {
             waiting("ClusterConfigDrift", LookAgain::After(ASK_OTHERS_AGAIN))
+        }
+        Provisioning::Done if progress::is_awaited(valid, seen) => {
+            waiting("ReplicationFollowing", LookAgain::After(ASK_OTHERS_AGAIN))
         }
         Provisioning::Done if valid.said.has_data_loss => {
             waiting("NodeDataLoss", LookAgain::After(ASK_MEMBERS_AGAIN))

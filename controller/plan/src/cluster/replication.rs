@@ -71,6 +71,13 @@ impl Replication {
         self.0.range(..=scope).map(|(_, copies)| *copies).max().unwrap_or(1)
     }
 
+    /// Whether these nodes are as many and as far apart.
+    pub(super) fn is_spread_over(&self, members: &[&Member]) -> bool {
+        let places =
+            |scope| members.iter().filter_map(|member| place(member, scope)).collect::<BTreeSet<_>>().len();
+        self.0.iter().all(|(scope, copies)| places(*scope) >= usize::from(*copies))
+    }
+
     /// How many there are.
     pub(super) fn copies(&self) -> u8 {
         self.at(Scope::Node)
@@ -82,7 +89,7 @@ impl Replication {
         copies.iter().all(|copies| (1..=9).contains(copies)) && copies.is_sorted()
     }
 
-    fn covers(&self, other: &Self) -> bool {
+    pub(super) fn covers(&self, other: &Self) -> bool {
         [Scope::Region, Scope::Zone, Scope::Node].into_iter().all(|scope| self.at(scope) >= other.at(scope))
     }
 }
@@ -152,6 +159,13 @@ pub(super) fn is_awaited(valid: &Valid, seen: &Seen) -> bool {
     valid.replication.is_some() && asks_configuration(valid, seen) && differs
 }
 
+/// Whether the configuration is known to be as wanted.
+pub(super) fn is_settled(valid: &Valid, seen: &Seen) -> bool {
+    let now = verdict(valid, seen).map(|verdict| verdict.status);
+    wanted(valid).is_some()
+        && now.map_or(valid.said.configuration_settled, |now| now == ConditionStatus::False)
+}
+
 /// What differs; none where nobody wants anything or nobody asked.
 pub(super) fn verdict(valid: &Valid, seen: &Seen) -> Option<Verdict> {
     let wanted = wanted(valid)?;
@@ -196,7 +210,7 @@ pub(super) fn verdict(valid: &Valid, seen: &Seen) -> Option<Verdict> {
 }
 
 /// What is wanted: what the spec says, else what the configuration says.
-fn wanted(valid: &Valid) -> Option<Replication> {
+pub(super) fn wanted(valid: &Valid) -> Option<Replication> {
     if let Some(wished) = &valid.wished {
         return Some(wished.clone());
     }

@@ -8,7 +8,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube_core::DynamicObject;
 
-use super::{Configured, Foreign, Placed};
+use super::{Configured, Followed, Foreign, Placed};
 
 /// Everything that a pass over one cluster looks at besides the object itself.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Seen {
     pub nodes: Vec<Node>,
     /// What the cluster's configuration is, where it was asked for ([`super::asks_configuration`]).
     pub configuration: Configured,
+    /// How far logs and partitions have followed it, where that was asked for ([`super::asks_progress`]).
+    pub followed: Followed,
     /// The nodes that the cluster has by its own word, where it was asked ([`super::asks_members`]).
     pub members: Option<Vec<Member>>,
     /// The pods, where they were asked for ([`super::pods_to_ask`]).
@@ -111,6 +113,8 @@ pub struct Operator {
     pub has_gcp_identities: bool,
     /// Whether network policies are ours to manage at all.
     pub manages_policies: bool,
+    /// Whether secret provider classes are ours to manage at all.
+    pub manages_provider_classes: bool,
 }
 
 /// A label by which our own pods are known.

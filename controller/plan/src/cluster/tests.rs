@@ -39,6 +39,7 @@ fn operator() -> Operator {
         aws_cluster: None,
         has_gcp_identities: false,
         manages_policies: true,
+        manages_provider_classes: true,
     }
 }
 

@@ -63,6 +63,8 @@ pub struct Valid {
 pub struct Said {
     /// Of this very spec, that the cluster's configuration is as wanted.
     pub configuration_settled: bool,
+    /// Of this very spec, that logs and partitions have followed the replication.
+    pub replication_followed: bool,
     /// Something about identities: then there may be some to remove.
     pub had_identities: bool,
     /// That a node lost its disk.
@@ -227,17 +229,17 @@ fn condition(object: &RestateCluster, kind: ConditionType) -> Option<&Condition>
 
 fn said(object: &RestateCluster) -> Said {
     Said {
-        configuration_settled: configuration_settled(object),
+        configuration_settled: says(object, ConditionType::ClusterConfigDrift, ConditionStatus::False),
+        replication_followed: says(object, ConditionType::ReplicationFollows, ConditionStatus::True),
         had_identities: condition(object, ConditionType::IdentityReady).is_some(),
         has_data_loss: condition(object, ConditionType::NodeDataLoss).is_some(),
     }
 }
 
-fn configuration_settled(object: &RestateCluster) -> bool {
-    let said = condition(object, ConditionType::ClusterConfigDrift);
-    said.is_some_and(|said| {
-        said.status == ConditionStatus::False.as_ref()
-            && said.observed_generation == object.metadata.generation
+/// Whether the status says so of this very spec.
+fn says(object: &RestateCluster, kind: ConditionType, status: ConditionStatus) -> bool {
+    condition(object, kind).is_some_and(|said| {
+        said.status == status.as_ref() && said.observed_generation == object.metadata.generation
     })
 }
 
