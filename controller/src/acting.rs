@@ -14,6 +14,7 @@ use kube::Client;
 use kube::client::ClientBuilder;
 use restate_client::Policy;
 use restate_client::transport::{Options, Transport};
+use restate_crd::{Conditions, RestateCluster};
 use restate_plan::cluster::{Operator, Peer};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,7 +29,7 @@ use crate::runtime::metrics::Metrics;
 use crate::runtime::predecessor::{self, Marks};
 use crate::runtime::traffic::Counted;
 use crate::runtime::waiting;
-use crate::watches::{self, Wakers, Watching};
+use crate::watches::{self, Stores, Wakers, Watching};
 
 /// How long passes that have begun may take to come to their end.
 const FAREWELL: Duration = Duration::from_secs(25);
@@ -58,8 +59,10 @@ pub(crate) async fn run(args: Args, mut config: kube::Config, stop: Cancellation
         metrics: metrics.clone(),
         stop: stop.clone(),
         tasks: tasks.clone(),
+        network_policies: args.platform.manage_network_policies,
     };
     let stores = watches::open(&watching, &wakers);
+    metrics.know_clusters(clusters(&stores));
     let notices = Notices::new(client.clone(), args.place.operator_pod_name.clone());
     let telling =
         waiting::tell(readiness.clone(), notices.clone(), waiting::own_pod(&args.place, &namespace));
@@ -221,8 +224,16 @@ fn operator(args: &Args, namespace: &str, identity: &str) -> Operator {
         identity: identity.to_owned(),
         aws_cluster: args.platform.aws_pod_identity_association_cluster.clone(),
         has_gcp_identities: args.platform.gcp_workload_identity,
-        manages_policies: true,
+        manages_policies: args.platform.manage_network_policies,
+        manages_provider_classes: args.platform.manage_secret_provider_classes,
     }
+}
+
+/// What all clusters say of themselves.
+fn clusters(stores: &Stores) -> impl Fn() -> Vec<Conditions> + Send + Sync + use<> {
+    let clusters = stores.clusters.reader();
+    let said = |cluster: &Arc<RestateCluster>| Some(cluster.status.as_ref()?.conditions.clone());
+    move || clusters.state().iter().filter_map(said).collect()
 }
 
 fn marks(place: &Place, namespace: &str) -> Marks {

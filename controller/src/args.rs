@@ -85,6 +85,12 @@ pub(crate) struct Platform {
     /// DNS suffix of this Kubernetes cluster.
     #[arg(long, env = "CLUSTER_DNS", default_value = "cluster.local")]
     pub(crate) cluster_dns: String,
+    /// Whether network policies are made, watched and removed. Without it no right to them is needed.
+    #[arg(long, env = "MANAGE_NETWORK_POLICIES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) manage_network_policies: bool,
+    /// Whether secret provider classes are made and removed. Without it no right to them is needed.
+    #[arg(long, env = "MANAGE_SECRET_PROVIDER_CLASSES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) manage_secret_provider_classes: bool,
     /// Image with a shell and a bundle of certificate authorities: joins the bundles that clusters trust.
     #[arg(long, env = "CANARY_IMAGE")]
     pub(crate) canary_image: Option<String>,
@@ -164,5 +170,6 @@ mod tests {
         assert_eq!(args.report.metrics_address.port(), 8080);
         assert_eq!(args.lease.duration(), Duration::from_secs(30));
         assert_eq!(args.platform.cluster_dns, "cluster.local");
+        assert!(args.platform.manage_network_policies && args.platform.manage_secret_provider_classes);
     }
 }

@@ -102,6 +102,8 @@ pub(crate) struct Watching {
     pub(crate) stop: CancellationToken,
     /// Where the tasks live.
     pub(crate) tasks: TaskTracker,
+    /// Whether network policies are looked at.
+    pub(crate) network_policies: bool,
 }
 
 /// Opens every watch. What changes is told to `wakers`.
@@ -119,7 +121,9 @@ pub(crate) fn open(watching: &Watching, wakers: &Arc<Wakers>) -> Stores {
     start(watching, wakers, &stores.stateful_sets, OF_CLUSTERS);
     start(watching, wakers, &stores.config_maps, OF_CLUSTERS);
     start(watching, wakers, &stores.service_accounts, OF_CLUSTERS);
-    start(watching, wakers, &stores.network_policies, OF_CLUSTERS);
+    if watching.network_policies {
+        start(watching, wakers, &stores.network_policies, OF_CLUSTERS);
+    }
     start(watching, wakers, &stores.disruption_budgets, OF_CLUSTERS);
     start(watching, wakers, &stores.claims, OF_CLUSTERS);
     stores

@@ -13,6 +13,7 @@ use k8s_openapi::api::{
     },
     networking::v1::{NetworkPolicyPeer, NetworkPolicyPort},
 };
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube_derive::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -82,12 +83,26 @@ pub struct ClusterSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::choice::<Provisioning>")]
     pub provisioning: Option<Provisioning>,
-    /// How many nodes hold a copy of each log and each partition. The cluster is provisioned with it (with fewer
-    /// nodes, with as many as there are), and it is raised once enough nodes run; it is never lowered. Unless set,
-    /// the server's `default-replication` counts when the cluster is provisioned, and people keep it afterwards.
+    /// How many nodes hold a copy of each log and each partition: a number, or how far the copies are apart, as
+    /// `{zone: 2}` or `{zone: 2, node: 3}`. The cluster is provisioned with it (with fewer nodes, with as many as
+    /// there are), and it is raised once enough nodes run, in as many zones; it is never lowered. Unless set, the
+    /// server's `default-replication` counts when the cluster is provisioned, and people keep it afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 9))]
-    pub replication: Option<i32>,
+    #[schemars(schema_with = "schema::replication")]
+    pub replication: Option<IntOrString>,
+    /// Whether each node tells Restate where it is: `TopologyLabels` takes region and zone from the labels
+    /// `topology.kubernetes.io/region` and `topology.kubernetes.io/zone` of its pod, and no node starts before its
+    /// pod has both. Nothing is told unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::choice::<NodeLocation>")]
+    pub node_location: Option<NodeLocation>,
+}
+
+/// Where a node's location comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NodeLocation {
+    /// The labels of its pod that say in which region and zone it runs.
+    TopologyLabels,
 }
 
 impl ClusterSettings {

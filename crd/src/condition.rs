@@ -37,6 +37,10 @@ pub enum ConditionType {
     IdentityReady,
     /// The cluster's own configuration is not what the spec wants.
     ClusterConfigDrift,
+    /// Logs and partitions have followed a replication that was raised.
+    ReplicationFollows,
+    /// Every node could be told its region and zone.
+    NodeLocations,
     /// A node came back without its disk and does not start.
     NodeDataLoss,
     /// The image is not rolled out: a minor version would be skipped, or Restate would go down.
@@ -51,6 +55,8 @@ pub enum ConditionType {
     SharesOperatorNamespace,
     /// Fewer nodes are wanted than run: they are emptied and removed, or something stands against it.
     ScalingDown,
+    /// The spec asks for objects that the operator was told not to manage.
+    NotManaged,
 }
 
 /// Whether a condition holds.
@@ -87,14 +93,26 @@ pub enum Reason {
     VolumesAsWanted,
     /// The pods have the identities that the spec asks for.
     IdentityGiven,
+    /// Every node knows its region and zone.
+    LocationsKnown,
+    /// Every log and every partition has as many copies as wanted.
+    ReplicationFollowed,
     /// Logs and partitions are replicated as wanted.
     ReplicationAsWanted,
 
     // It will pass
     /// An identity is being made by its own controller.
     IdentityPending,
+    /// Logs and partitions follow a replication that was raised.
+    ReplicationFollowing,
     /// Replication is lower than wanted.
     ReplicationBehind,
+    /// The nodes are in fewer zones or regions than the copies are to be.
+    AwaitingZones,
+    /// Pods are not bound yet, or do not have the labels yet that say where they are.
+    AwaitingLocation,
+    /// The labels of a node cannot be read.
+    NodeLabelsUnknown,
     /// Too few nodes belong to the cluster for the replication that is wanted.
     AwaitingNodes,
     /// Not every node runs the last change yet.
@@ -180,6 +198,12 @@ pub enum Reason {
     ReplicationHigher,
     /// Logs live on one node alone.
     LogsAreLocal,
+    /// A node has no label with its region or zone.
+    NodeWithoutLocation,
+    /// A region or zone has a name that Restate does not take.
+    LocationNotAllowed,
+    /// A node's pod is in another region or zone than it joined in.
+    LocationChanged,
     /// A node's disk is gone or another one.
     DiskLost,
     /// The image would skip a minor version.
@@ -194,6 +218,8 @@ pub enum Reason {
     AccessClosed,
     /// The namespace is the operator's own.
     OperatorNamespace,
+    /// A switch of the operator is off.
+    SwitchedOff,
 }
 
 /// One condition as it is stored. Other writers' conditions pass through unchanged.
@@ -398,9 +424,9 @@ mod tests {
     fn the_names_are_the_words_that_tools_wait_for() {
         let names: Vec<&str> = ConditionType::iter().map(Into::into).collect();
         let expected = "Ready Progressing Available Registered Stalled Draining Provisioned NotYetActedOn \
-                        StorageAsWanted IdentityReady ClusterConfigDrift NodeDataLoss UpgradeHeld \
-                        SnapshotsNotConfigured MemoryOvercommitted AdminAccessClosed SharesOperatorNamespace \
-                        ScalingDown";
+                        StorageAsWanted IdentityReady ClusterConfigDrift ReplicationFollows NodeLocations \
+                        NodeDataLoss UpgradeHeld SnapshotsNotConfigured MemoryOvercommitted AdminAccessClosed \
+                        SharesOperatorNamespace ScalingDown NotManaged";
         assert_eq!(names.join(" "), expected);
     }
 

@@ -93,6 +93,19 @@ pub(crate) fn choice<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": words, "nullable": true})
 }
 
+/// A number of copies, or how far they are apart. Of the limits, those of numbers hold for numbers, the pattern for
+/// text.
+pub(crate) fn replication(_: &mut SchemaGenerator) -> Schema {
+    let scope = "(region|zone|node): *[1-9]";
+    json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "nullable": true,
+        "minimum": 1,
+        "maximum": 9,
+        "pattern": format!("^([1-9]|[{{] *{scope} *(, *{scope} *)*[}}])$"),
+    })
+}
+
 struct FirstSentence;
 
 impl Transform for FirstSentence {

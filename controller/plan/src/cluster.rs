@@ -9,6 +9,7 @@ mod config_map;
 mod data_loss;
 mod disruption_budget;
 mod identity;
+mod location;
 mod memory;
 mod metadata;
 mod namespace;
@@ -16,6 +17,7 @@ mod pending;
 mod plan;
 mod pod;
 mod policies;
+mod progress;
 mod provisioning;
 mod replication;
 mod rollout;
@@ -38,7 +40,9 @@ mod warnings;
 
 pub use data_loss::asks_members;
 pub use identity::{Foreign, Found, identities_to_ask};
+pub use location::{Located, NodeLabels, Topology, pods_to_ask};
 pub use plan::{deletion, plan};
+pub use progress::{Copies, Followed, asks_progress};
 pub use provisioning::{
     CLAIM, Claimed, Numbers, Provisioning, asks_nodes, claim_and_provision, decide, on_request,
 };
@@ -52,7 +56,7 @@ pub use shrink::{
 };
 pub use signing::provider_class_ref;
 pub use standing::{Health, Incarnation, NodeWord, Processor, Progress, Standing};
-pub use status::{deleting, invalid, status};
+pub use status::{deleting, invalid, paused, status};
 pub use storage::{REPLACED, classes_to_ask};
 pub use upgrade::ALLOW_VERSION;
 pub use validate::{Invalid, Said, Valid, validate};

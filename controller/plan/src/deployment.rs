@@ -33,7 +33,7 @@ mod version;
 
 pub use drain::{Drain, drain};
 pub use hash::{Identity, TemplateHash};
-pub use plan::{admin, decide, is_paused};
+pub use plan::{admin, decide};
 pub use rejection::record_rejection;
 pub use seen::{ClusterSeen, Decision, Demand, Finalizer, Seen};
 pub use state::{View, ViewedService, views};

@@ -4,6 +4,7 @@
 //! The controller executes plans and chooses nothing; the aggregated API shows the same decisions.
 
 mod object;
+mod pause;
 mod step;
 
 pub mod applied;
@@ -13,6 +14,7 @@ pub mod deployment;
 pub mod ownership;
 
 pub use object::{Object, ObjectRef, Uid};
+pub use pause::is_paused;
 pub use step::{
     Admin, Become, ChangeNodes, Claim, Configure, Deregistration, EventKind, LeaveMetadata, LookAgain,
     Manager, NodeChange, Note, Outcome, Patch, Plan, Proof, Propagation, Provision, Registration, Snapshot,

@@ -1,6 +1,8 @@
 //! RestateCluster: looks at its children, and at its nodes' own words while it is not known whether it has been
 //! provisioned; decides in `restate-plan`.
 
+mod pods;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,9 +15,10 @@ use kube::core::DynamicObject;
 use kube::{Api, Client, Resource, ResourceExt};
 use restate_crd::{Conditions, RestateCluster, RestateClusterStatus, finalizer};
 use restate_plan::cluster::{
-    self, Children, Configured, Foreign, Found, Invalid, NAME, PEERS, Seen, Standing, Surveyed, Valid,
+    self, Children, Configured, Followed, Foreign, Found, Invalid, NAME, PEERS, Seen, Standing, Surveyed,
+    Valid,
 };
-use restate_plan::{LookAgain, ObjectRef, Outcome, Plan};
+use restate_plan::{LookAgain, ObjectRef, Outcome, Plan, is_paused};
 
 use crate::engine::{Context, Decision, Error, Finalizer, Kind, look};
 use crate::runtime::metrics::Controller;
@@ -46,18 +49,22 @@ impl Kind for RestateCluster {
             children,
             nodes: Vec::new(),
             configuration: Configured::NotAsked,
+            followed: Followed::NotAsked,
             members: None,
             survey: Surveyed::NotAsked,
             pods: None,
             standing: Standing::NotAsked,
+            located: Vec::new(),
             identities: Vec::new(),
             users: users(object, &context.stores),
             operator: context.operator.as_ref().clone(),
         };
         if let Ok(valid) = &valid
             && object.metadata.deletion_timestamp.is_none()
+            && !is_paused(&object.metadata)
         {
             seen.identities = identities(valid, context).await;
+            seen.located = pods::located(&valid.name, cluster::pods_to_ask(valid, &seen), context).await?;
             look_at_nodes(valid, &mut seen, context).await;
             look_at_pods(valid, &mut seen, context).await;
         }
@@ -66,14 +73,16 @@ impl Kind for RestateCluster {
 
     fn decide(object: &Self, looked: &Looked, now: Timestamp) -> Decision<RestateClusterStatus> {
         let Looked { valid, seen } = looked;
-        let going = object.metadata.deletion_timestamp.is_some();
+        let (going, paused) = (object.metadata.deletion_timestamp.is_some(), is_paused(&object.metadata));
         let status = match valid {
             _ if going => cluster::deleting(object, seen, now),
+            _ if paused => cluster::paused(object, now),
             Ok(valid) => cluster::status(object, valid, seen, now),
             Err(invalid) => cluster::invalid(object, invalid, now),
         };
         let (plan, finalizer) = match valid {
             _ if going => deletion(object, seen),
+            _ if paused => (nothing("Paused"), Finalizer::Leave),
             Ok(valid) => (cluster::plan(valid, seen, now), Finalizer::Keep),
             Err(_) => (nothing("InvalidSpec"), Finalizer::Leave),
         };
@@ -99,6 +108,18 @@ async fn look_at_nodes(valid: &Valid, seen: &mut Seen, context: &Context) {
         let nodes = cluster::survey_addresses(valid, seen);
         seen.survey = context.restates.survey(&nodes, cluster::has_metadata_servers(valid)).await;
     }
+    look_at_configuration(valid, seen, context).await;
+    if cluster::asks_progress(valid, seen)
+        && let Some(node) = cluster::node_addresses(&valid.name, 1, &seen.operator.dns_suffix).first()
+    {
+        seen.followed = match context.restates.copies(node).await {
+            Ok(found) => Followed::Known(found),
+            Err(error) => Followed::Unknown { why: error.words() },
+        };
+    }
+}
+
+async fn look_at_configuration(valid: &Valid, seen: &mut Seen, context: &Context) {
     let asks_configuration = cluster::asks_configuration(valid, seen);
     if !cluster::asks_nodes(valid) && !asks_configuration {
         return;
@@ -224,7 +245,8 @@ async fn secret_provider_class(
 ) -> Result<Option<DynamicObject>, Error> {
     let key =
         object.spec.security.as_ref().and_then(|security| security.request_signing_private_key.as_ref());
-    if key.is_none_or(|key| key.secret_provider.is_none()) {
+    let unwanted = key.is_none_or(|key| key.secret_provider.is_none());
+    if unwanted || !context.operator.manages_provider_classes {
         return Ok(None);
     }
     let reference = cluster::provider_class_ref(&object.name_any());
@@ -259,11 +281,44 @@ fn users(object: &RestateCluster, stores: &Stores) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use restate_crd::condition::ConditionType;
     use rstest::rstest;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::testing::{Kubernetes, context};
+
+    /// users.md §1b (op#197): nothing is asked, done or said anew but that it is paused; a deletion works.
+    #[rstest]
+    #[case::paused("disabled", true)]
+    #[case::a_slip("Disabled", false)]
+    #[tokio::test]
+    async fn a_paused_cluster_is_left_alone_and_can_be_deleted(#[case] value: &str, #[case] paused: bool) {
+        let object = json!({
+            "apiVersion": "restate.dev/v1", "kind": "RestateCluster",
+            "metadata": {"name": "prod", "uid": "u", "resourceVersion": "1",
+                         "annotations": {"restate.dev/reconcile": value}},
+            "spec": {"compute": {"image": "restate:1.7.12"}, "storage": {"storageRequestBytes": 1}},
+            "status": {"provisioned": true, "conditions": [{"type": "Ready", "status": "True", "reason": "Healthy"}]},
+        });
+        let kubernetes = Kubernetes::default();
+        let context = context(&kubernetes);
+        let mut object: RestateCluster = serde_json::from_value(object).unwrap();
+        let looked = RestateCluster::gather(&Arc::new(object.clone()), &context).await.unwrap();
+        let decision = RestateCluster::decide(&object, &looked, Timestamp::UNIX_EPOCH);
+        let said = |kind| decision.status.conditions.get(kind).and_then(|said| said.reason.clone()).unwrap();
+        assert_eq!(decision.plan.steps.is_empty(), paused);
+        assert_eq!(decision.finalizer == Finalizer::Leave, paused);
+        assert_eq!(said(ConditionType::Stalled) == "Paused", paused);
+        assert_eq!(said(ConditionType::Ready) == "Healthy", paused, "the rest is frozen");
+        assert!(!paused || kubernetes.asked().is_empty(), "{:?}", kubernetes.asked());
+
+        object.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH));
+        let looked = RestateCluster::gather(&Arc::new(object.clone()), &context).await.unwrap();
+        let decision = RestateCluster::decide(&object, &looked, Timestamp::UNIX_EPOCH);
+        assert_eq!(decision.finalizer, Finalizer::Release);
+    }
 
     const GROUP: &str = "/apis/eks.services.k8s.aws/v1alpha1";
 

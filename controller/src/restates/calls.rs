@@ -5,7 +5,7 @@ use restate_client::admin::{self, Deregistered};
 use restate_client::node::{self, Membership};
 use restate_client::{Admin as Client, Endpoint, Node, endpoint};
 use restate_model::DeploymentId;
-use restate_plan::cluster::{self, Configuration, NodeIdentity};
+use restate_plan::cluster::{self, Configuration, Copies, NodeIdentity};
 use restate_plan::{Admin, Provision, Registration};
 
 use super::Restates;
@@ -106,12 +106,24 @@ impl Restates {
                 None
             }
         })?;
-        let member = |member: node::Listed| cluster::Member {
-            id: member.id,
-            name: member.name,
-            lost: member.storage == node::StorageState::DataLoss,
-        };
         Some(answer.into_iter().map(member).collect())
+    }
+
+    /// Where logs and partitions are, by this node's word.
+    pub(crate) async fn copies(&self, node: &str) -> Result<Copies, Error> {
+        let node = Node::new(node)?;
+        let (logs, state, members) = tokio::try_join!(node.logs(), node.cluster_state(), node.members())?;
+        let runs = |replica: &&node::Replica| !replica.broken && replica.mode != node::Mode::Unknown;
+        Ok(Copies {
+            logs: logs.logs.into_iter().map(newest).collect(),
+            partitions: state
+                .replicas
+                .iter()
+                .filter(runs)
+                .map(|found| (found.partition, found.node))
+                .collect(),
+            members: members.into_iter().map(member).collect(),
+        })
     }
 
     /// The cluster's configuration, as this node says it.
@@ -142,6 +154,20 @@ impl Restates {
         let endpoint = Endpoint::new(&admin.url, &self.policy);
         let endpoint = endpoint.map_err(|source| Error::Endpoint { url: admin.url.clone(), source })?;
         Ok(Client::new(&self.transport, &endpoint))
+    }
+}
+
+/// A log, with the replication of what is written to it now.
+fn newest(log: node::LogChain) -> (u32, Option<String>) {
+    (log.id, log.segments.last().and_then(|segment| segment.replication.clone()))
+}
+
+fn member(member: node::Listed) -> cluster::Member {
+    cluster::Member {
+        id: member.id,
+        name: member.name,
+        lost: member.storage == node::StorageState::DataLoss,
+        location: member.location,
     }
 }
 

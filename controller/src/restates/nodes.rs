@@ -135,7 +135,7 @@ fn partition(found: node::Replicas, state: &node::ClusterState) -> cluster::Part
 fn log(found: node::LogChain) -> cluster::Log {
     let node::LogChain { id, segments } = found;
     let segment = |found: node::Segment| {
-        let node::Segment { from, held } = found;
+        let node::Segment { from, held, copies: _, replication: _ } = found;
         let nodes = match held {
             node::Held::By(nodes) => Some(nodes.into_iter().collect()),
             node::Held::Nobody => Some(BTreeSet::new()),

@@ -2,6 +2,7 @@
 //! of series is bounded. Not for deciding anything.
 
 use std::fmt::{self, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -11,7 +12,21 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use restate_crd::condition::{ConditionStatus, ConditionType, Conditions};
 use strum::IntoStaticStr;
+
+/// What is counted of clusters: how many of them say so, by the conditions that somebody may want to be told of.
+const OF_CLUSTERS: [ConditionType; 6] = [
+    ConditionType::Ready,
+    ConditionType::Stalled,
+    ConditionType::ClusterConfigDrift,
+    ConditionType::ReplicationFollows,
+    ConditionType::NodeDataLoss,
+    ConditionType::UpgradeHeld,
+];
+
+/// What all clusters say of themselves now.
+type Clusters = Box<dyn Fn() -> Vec<Conditions> + Send + Sync>;
 
 /// Which kind a pass was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr)]
@@ -124,8 +139,13 @@ struct QuestionLabels {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConditionLabels {
+    condition: Word<ConditionType>,
+    status: Word<ConditionStatus>,
+}
+
 /// All that is counted.
-#[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     passes: Family<PassLabels, Counter>,
@@ -139,6 +159,14 @@ pub(crate) struct Metrics {
     behind: Family<ControllerLabels, Gauge>,
     leads: Gauge,
     questions: Family<QuestionLabels, Counter>,
+    conditions: Family<ConditionLabels, Gauge>,
+    clusters: OnceLock<Clusters>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Metrics").field("registry", &self.registry).finish_non_exhaustive()
+    }
 }
 
 impl Default for Metrics {
@@ -156,6 +184,8 @@ impl Default for Metrics {
             behind: Family::default(),
             leads: Gauge::default(),
             questions: Family::default(),
+            conditions: Family::default(),
+            clusters: OnceLock::new(),
             registry: Registry::default(),
         };
         metrics.register(&mut registry);
@@ -189,14 +219,37 @@ impl Metrics {
             self.behind.clone(),
         );
         to.register("leader", "Whether this process holds the Lease and acts", self.leads.clone());
+        to.register("clusters", "RestateClusters, by what they say of themselves", self.conditions.clone());
         to.register("restate_questions", "Questions that pollers asked of Restate", self.questions.clone());
     }
 
     /// All of it, in the text format of `OpenMetrics`.
     pub(crate) fn text(&self) -> Result<String, fmt::Error> {
+        self.count_clusters();
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// From where it is known what clusters say of themselves.
+    pub(crate) fn know_clusters(&self, clusters: impl Fn() -> Vec<Conditions> + Send + Sync + 'static) {
+        drop(self.clusters.set(Box::new(clusters)));
+    }
+
+    /// Counted when somebody looks: clusters come and go without a word to us.
+    fn count_clusters(&self) {
+        let Some(clusters) = self.clusters.get() else { return };
+        let said = clusters();
+        for condition in OF_CLUSTERS {
+            for status in [ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown] {
+                let says = |said: &&Conditions| {
+                    said.get(condition).is_some_and(|said| said.status == status.as_ref())
+                };
+                let count = i64::try_from(said.iter().filter(says).count()).unwrap_or(i64::MAX);
+                let labels = ConditionLabels { condition: Word(condition), status: Word(status) };
+                self.conditions.get_or_create(&labels).set(count);
+            }
+        }
     }
 
     /// A pass ended.
@@ -260,6 +313,30 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// users.md §1b (op#195): the drift is a metric, with as many series for a thousand clusters as for one.
+    #[test]
+    fn clusters_are_counted_by_what_they_say() {
+        use restate_crd::condition::{Reason, Verdict};
+        let metrics = Metrics::default();
+        metrics.know_clusters(|| {
+            let says = |status| {
+                let mut said = Conditions::default();
+                let verdict = Verdict::new(status, Reason::ReplicationBehind, "");
+                said.set(ConditionType::ClusterConfigDrift, verdict, jiff::Timestamp::UNIX_EPOCH);
+                said
+            };
+            vec![says(ConditionStatus::True), says(ConditionStatus::True), says(ConditionStatus::False)]
+        });
+        let text = metrics.text().unwrap();
+        for (status, count) in [("True", 2), ("False", 1), ("Unknown", 0)] {
+            let line = format!(
+                r#"restate_controller_clusters{{condition="ClusterConfigDrift",status="{status}"}} {count}"#
+            );
+            assert!(text.contains(&line), "{line} is not in\n{text}");
+        }
+        assert_eq!(text.matches("restate_controller_clusters{").count(), 18);
+    }
 
     #[test]
     fn labels_are_words_of_ours() {

@@ -144,15 +144,19 @@ struct MetadataServer {
 }
 
 pub(super) fn read(encoded: &[u8]) -> Result<Vec<Listed>, Error> {
-    let [FLEXBUFFER, a, b, c, d, content @ ..] = encoded else { return Err(Error::Encoding) };
-    let length = usize::try_from(u32::from_le_bytes([*a, *b, *c, *d])).map_err(|_| Error::Encoding)?;
-    let content = content.get(..length).ok_or(Error::Encoding)?;
-    let configuration: Configuration =
-        flexbuffers::from_slice(content).map_err(|source| Error::Content { source })?;
+    let configuration: Configuration = content(encoded)?;
     let mut members: Vec<_> =
         configuration.nodes.into_iter().filter_map(|(id, entry)| member(id, entry)).collect();
     members.sort_by_key(|member| member.id);
     Ok(members)
+}
+
+/// What metadata says, whatever it is of.
+pub(super) fn content<T: for<'de> Deserialize<'de>>(encoded: &[u8]) -> Result<T, Error> {
+    let [FLEXBUFFER, a, b, c, d, content @ ..] = encoded else { return Err(Error::Encoding) };
+    let length = usize::try_from(u32::from_le_bytes([*a, *b, *c, *d])).map_err(|_| Error::Encoding)?;
+    let content = content.get(..length).ok_or(Error::Encoding)?;
+    flexbuffers::from_slice(content).map_err(|source| Error::Content { source })
 }
 
 fn member(id: u32, entry: Entry) -> Option<Listed> {

@@ -58,6 +58,8 @@ pub struct Segment {
     pub held: Held,
     /// On how many of these nodes each record surely is. Absent where Restate does not say.
     pub copies: Option<u32>,
+    /// How it is replicated, as `{zone: 2}`. Absent where Restate does not say.
+    pub replication: Option<String>,
 }
 
 /// Who holds a segment.
@@ -154,17 +156,20 @@ fn logs(encoded: &[u8]) -> Result<Vec<LogChain>, listed::Error> {
 
 fn segment(pair: &Value) -> Result<Segment, listed::Error> {
     let [from, config] = two(pair.list("chain")?)?;
-    let (held, copies) = match config.get("kind")?.text("kind")? {
+    let (held, replication) = match config.get("kind")?.text("kind")? {
         "replicated" => {
             let params = config.get("params")?.text("params")?;
             let unread = |_| listed::Error::Missing { field: "nodeset" };
             let Params { nodeset, replication } = serde_json::from_str(params).map_err(unread)?;
-            (Held::By(nodeset), replication.into_values().max())
+            (Held::By(nodeset), replication)
         }
-        "sealed" => (Held::Nobody, None),
-        other => (Held::Unnamed(other.to_owned()), None),
+        "sealed" => (Held::Nobody, BTreeMap::new()),
+        other => (Held::Unnamed(other.to_owned()), BTreeMap::new()),
     };
-    Ok(Segment { from: from.number("from")?, held, copies })
+    let pairs: Vec<_> = replication.iter().map(|(scope, copies)| format!("{scope}: {copies}")).collect();
+    let text = (!pairs.is_empty()).then(|| format!("{{{}}}", pairs.join(", ")));
+    let copies = replication.into_values().max();
+    Ok(Segment { from: from.number("from")?, held, copies, replication: text })
 }
 
 fn replicas(partition: u32, encoded: &[u8]) -> Result<Replicas, listed::Error> {
@@ -202,6 +207,16 @@ mod tests {
         assert_eq!(logs.iter().map(first).collect::<Vec<_>>(), expected);
         assert!(logs.iter().all(|log| log.segments[0].from == 1));
         assert!(logs.iter().all(|log| log.segments[0].copies == Some(2)));
+    }
+
+    /// Four logs of 1.7.12, a moment after their replication became three.
+    #[test]
+    fn each_log_tells_how_it_is_written_now() {
+        let logs = logs(include_bytes!("testdata/raised-logs-1.7.12.bin")).unwrap();
+        let newest = |log: &LogChain| log.segments.last().unwrap().replication.clone().unwrap();
+        let seen: Vec<_> = logs.iter().map(|log| (log.id, log.segments.len(), newest(log))).collect();
+        let [two, three] = ["{zone: 2}", "{node: 3}"].map(str::to_owned);
+        assert_eq!(seen, [(0, 2, two.clone()), (1, 2, two.clone()), (2, 3, three), (3, 2, two)]);
     }
 
     #[test]

@@ -74,6 +74,12 @@ async fn provisioning_happens_once_and_shows_at_the_node() {
     let configuration =
         eventually("the configuration is there", || async { node.configuration().await.ok() }).await;
     assert_eq!(configuration, done);
+    let written = || async { node.logs().await.ok().filter(|found| !found.logs.is_empty()) };
+    let logs = eventually("there are logs", written).await.logs;
+    let newest = |log: &node::LogChain| log.segments.last().unwrap().replication.clone();
+    let said: Vec<_> = logs.iter().map(|log| (log.id, newest(log))).collect();
+    let said: Vec<_> = said.iter().map(|(id, text)| (*id, text.as_deref())).collect();
+    assert_eq!(said, [(0, Some("{node: 1}")), (1, Some("{node: 1}"))], "as many as partitions");
     let health = node.cluster_health().await.unwrap();
     assert_eq!((health.cluster_name.as_str(), health.metadata_members.as_slice()), ("real", [1].as_slice()));
 }

@@ -38,7 +38,7 @@ fn report(id: u32) -> Report {
 }
 
 fn segment(from: u64, nodes: &[u32], copies: u32) -> Segment {
-    Segment { from, held: Held::By(nodes.to_vec()), copies: Some(copies) }
+    Segment { from, held: Held::By(nodes.to_vec()), copies: Some(copies), replication: None }
 }
 
 /// Three nodes, of which N3 lost its disk; one log has moved on without it, the other has not.
@@ -146,7 +146,8 @@ fn c10_what_was_let_begin_is_not_let_begin_again() {
 fn what_the_lost_disk_never_had_does_not_matter() {
     let seen = changed(|seen| {
         seen.logs.logs[0].segments[1] = segment(8, &[1], 1);
-        seen.logs.logs[1].segments = vec![Segment { from: 1, held: Held::Nobody, copies: None }];
+        seen.logs.logs[1].segments =
+            vec![Segment { from: 1, held: Held::Nobody, copies: None, replication: None }];
     });
     assert!(matches!(lost(&seen), Verdict::May(_)), "{:?}", lost(&seen));
     let elsewhere = changed(|seen| seen.metadata = Vec::new());
@@ -181,7 +182,7 @@ proptest! {
         seen.metadata = Vec::new();
         let chain = |(nodes, copies): &(std::collections::BTreeSet<u32>, Option<u32>)| {
             let held = Held::By(nodes.iter().copied().collect());
-            LogChain { id: 0, segments: vec![Segment { from: 1, held, copies: *copies }] }
+            LogChain { id: 0, segments: vec![Segment { from: 1, held, copies: *copies, replication: None }] }
         };
         seen.logs.logs = segments.iter().map(chain).collect();
         if let Verdict::May(_) = judge::verdict(&seen.nodes.nodes[4], &seen) {

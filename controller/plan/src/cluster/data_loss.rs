@@ -3,13 +3,14 @@
 
 use restate_crd::condition::{ConditionStatus, Reason, Verdict};
 
-use super::{Seen, Valid, status};
+use super::{Seen, Valid, replication, status};
 
-/// Whether a pass must ask for the cluster's nodes: where one does not run, and while one is known to have lost its
-/// disk. A single node that lost its disk has no cluster to tell of it.
+/// Whether a pass must ask for the cluster's nodes: where one does not run, while one is known to have lost its
+/// disk, and where copies must be apart. A single node that lost its disk has no cluster to tell of it.
 pub fn asks_members(valid: &Valid, seen: &Seen) -> bool {
     let stands = !valid.said.has_data_loss && status::is_rolled_out(valid, &seen.children);
-    valid.provisioned && valid.replicas > 1 && !stands
+    let asks = !stands || replication::asks_places(valid, seen);
+    valid.provisioned && valid.replicas > 1 && asks
 }
 
 /// The nodes that lost their disk; none where there is none, or nobody could tell.

@@ -8,9 +8,9 @@ use kube_core::{Resource, ResourceExt};
 use restate_crd::RestateCluster;
 
 use super::{
-    Children, Provisioning, Seen, Valid, config_map, data_loss, disruption_budget, identity, metadata,
-    namespace, policies, provisioning, replication, rollout, service_account, services, shrink, signing,
-    stateful_set, status, storage, validate,
+    Children, Provisioning, Seen, Valid, config_map, data_loss, disruption_budget, identity, location,
+    metadata, namespace, policies, progress, provisioning, replication, rollout, service_account, services,
+    shrink, signing, stateful_set, status, storage, validate,
 };
 use crate::{EventKind, LookAgain, Note, ObjectRef, Outcome, Plan, Propagation, Step, Uid, applied};
 
@@ -21,6 +21,9 @@ const ASK_IF_PROVISIONED: SignedDuration = SignedDuration::from_secs(10);
 
 /// How soon others are asked again, whose objects are not watched: they take their time.
 const ASK_OTHERS_AGAIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// How soon pods are looked at again that do not know yet where they are: they start as soon as they do.
+const ASK_PODS_AGAIN: SignedDuration = SignedDuration::from_secs(3);
 
 /// How soon the cluster is asked again which of its nodes lost a disk.
 const ASK_MEMBERS_AGAIN: SignedDuration = SignedDuration::from_secs(20);
@@ -74,9 +77,10 @@ fn object_steps(valid: &Valid, seen: &Seen, now: Timestamp) -> Vec<Step> {
     for service in [services::client_service(valid), services::peer_service(valid)] {
         steps.extend(apply_named::<Service>(service, &children.services));
     }
-    steps.extend(provider_class_step(valid, children));
+    steps.extend(provider_class_step(valid, seen));
     steps.extend(identity::steps(valid, seen));
     steps.extend(storage::steps(valid, children));
+    steps.extend(location::steps(valid, seen));
     let set = stateful_set::steps(valid, seen);
     // One thing at a time: a set that is about to change is not replaced yet.
     let replacement = if set.is_empty() { storage::replacement(valid, children) } else { Vec::new() };
@@ -100,10 +104,13 @@ where
     applied::apply_unless_same(wanted, found)
 }
 
-fn provider_class_step(valid: &Valid, children: &Children) -> Option<Step> {
+fn provider_class_step(valid: &Valid, seen: &Seen) -> Option<Step> {
+    if !seen.operator.manages_provider_classes {
+        return None;
+    }
     let crate::Object::Foreign(reference, wanted) = signing::provider_class(valid)? else { return None };
     let same =
-        children.secret_provider_class.as_ref().is_some_and(|found| applied::is_applied(&wanted, found));
+        seen.children.secret_provider_class.as_ref().is_some_and(|found| applied::is_applied(&wanted, found));
     let apply =
         || Step::Apply(crate::Manager::Operator, Box::new(crate::Object::Foreign(reference, wanted.clone())));
     (!same).then(|| Step::Aside(Box::new(apply())))
@@ -156,6 +163,9 @@ fn outcome(valid: &Valid, seen: &Seen, decision: &Provisioning) -> Outcome {
     if identity::is_awaited(valid, seen) {
         return waiting("IdentityPending", LookAgain::After(ASK_OTHERS_AGAIN));
     }
+    if *decision != Provisioning::Now && location::is_awaited(valid, seen) {
+        return waiting("AwaitingLocation", LookAgain::After(ASK_PODS_AGAIN));
+    }
     match decision {
         Provisioning::Now => waiting("Provisioning", LookAgain::After(ASK_NODES_AGAIN)),
         Provisioning::NodesSilent { .. } => waiting("NodesSilent", LookAgain::After(ASK_NODES_AGAIN)),
@@ -171,6 +181,9 @@ fn outcome(valid: &Valid, seen: &Seen, decision: &Provisioning) -> Outcome {
         }
         Provisioning::Done if replication::is_awaited(valid, seen) => {
             waiting("ClusterConfigDrift", LookAgain::After(ASK_OTHERS_AGAIN))
+        }
+        Provisioning::Done if progress::is_awaited(valid, seen) => {
+            waiting("ReplicationFollowing", LookAgain::After(ASK_OTHERS_AGAIN))
         }
         Provisioning::Done if valid.said.has_data_loss => {
             waiting("NodeDataLoss", LookAgain::After(ASK_MEMBERS_AGAIN))

@@ -15,8 +15,8 @@ use restate_crd::cluster::Compute;
 
 use super::settings::{self, Setting};
 use super::{
-    ADMIN_PORT, INGRESS_PORT, NAME, NODE_PORT, Operator, PEERS, Valid, config_map, memory, metadata,
-    trusted_ca,
+    ADMIN_PORT, INGRESS_PORT, NAME, NODE_PORT, Operator, PEERS, Valid, config_map, location, memory,
+    metadata, trusted_ca,
 };
 use crate::bookkeeping;
 
@@ -165,8 +165,8 @@ fn readiness(valid: &Valid) -> Probe {
 fn environment(valid: &Valid) -> Vec<EnvVar> {
     let mut variables = vec![
         from_field("POD_NAME", "metadata.name"),
-        from_field("POD_ZONE", "metadata.labels['topology.kubernetes.io/zone']"),
-        from_field("POD_REGION", "metadata.labels['topology.kubernetes.io/region']"),
+        from_field("POD_ZONE", &format!("metadata.labels['{}']", location::ZONE)),
+        from_field("POD_REGION", &format!("metadata.labels['{}']", location::REGION)),
         variable("RESTATE_LOG_FORMAT", "json"),
         variable("RESTATE_CLUSTER_NAME", &valid.cluster_name),
         variable("RESTATE_BASE_DIR", "/restate-data"),
@@ -192,6 +192,7 @@ fn environment(valid: &Valid) -> Vec<EnvVar> {
     if valid.security.trusted_ca_certs.as_ref().is_some_and(|authorities| !authorities.is_empty()) {
         variables.push(trusted_ca::variable());
     }
+    variables.extend(location::variable(valid));
     variables
 }
 
@@ -238,6 +239,7 @@ fn mounts(valid: &Valid) -> Vec<VolumeMount> {
     if valid.security.trusted_ca_certs.as_ref().is_some_and(|authorities| !authorities.is_empty()) {
         mounts.push(trusted_ca::mount());
     }
+    mounts.extend(location::mount(valid));
     mounts.extend(valid.compute.extra_volume_mounts.iter().flatten().cloned());
     mounts
 }

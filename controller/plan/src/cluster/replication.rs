@@ -4,14 +4,14 @@
 //! Where `spec.cluster.replication` asks for it, replication is raised once enough nodes belong to the cluster; it is
 //! never lowered. Where it does not, what differs from the configuration is said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
 use restate_crd::condition::{ConditionStatus, Reason, Verdict};
 use toml::Value;
 
-use super::{NodeIdentity, Seen, Valid, node_addresses, settings, status};
+use super::{Member, NAME, NodeIdentity, Seen, Valid, node_addresses, settings, status};
 use crate::{Configure, Step};
 
 /// A cluster's configuration, as a node says it.
@@ -71,7 +71,25 @@ impl Replication {
         self.0.range(..=scope).map(|(_, copies)| *copies).max().unwrap_or(1)
     }
 
-    fn covers(&self, other: &Self) -> bool {
+    /// Whether these nodes are as many and as far apart.
+    pub(super) fn is_spread_over(&self, members: &[&Member]) -> bool {
+        let places =
+            |scope| members.iter().filter_map(|member| place(member, scope)).collect::<BTreeSet<_>>().len();
+        self.0.iter().all(|(scope, copies)| places(*scope) >= usize::from(*copies))
+    }
+
+    /// How many there are.
+    pub(super) fn copies(&self) -> u8 {
+        self.at(Scope::Node)
+    }
+
+    /// Whether Restate would take it: some copies, not too many, and the nearer the more.
+    pub(super) fn makes_sense(&self) -> bool {
+        let copies: Vec<u8> = self.0.values().copied().collect();
+        copies.iter().all(|copies| (1..=9).contains(copies)) && copies.is_sorted()
+    }
+
+    pub(super) fn covers(&self, other: &Self) -> bool {
         [Scope::Region, Scope::Zone, Scope::Node].into_iter().all(|scope| self.at(scope) >= other.at(scope))
     }
 }
@@ -113,15 +131,15 @@ pub fn asks_configuration(valid: &Valid, seen: &Seen) -> bool {
 
 /// The replication for a cluster that is about to be provisioned with so many nodes.
 pub(super) fn at_first(valid: &Valid) -> Option<String> {
-    let copies = valid.replication?.min(u8::try_from(valid.replicas).unwrap_or(u8::MAX)).max(1);
+    let copies = valid.wished.as_ref()?.copies().min(u8::try_from(valid.replicas).unwrap_or(u8::MAX)).max(1);
     Some(Replication::of_nodes(copies).to_string())
 }
 
 /// Raises what is too low, where that is wanted and every node that is needed is there.
 pub(super) fn step(valid: &Valid, seen: &Seen) -> Option<Step> {
     let Configured::Known(found) = &seen.configuration else { return None };
-    let wanted = Replication::of_nodes(valid.replication?);
-    if found.log_provider != "replicated" || enough_nodes(valid, seen).is_err() {
+    let wanted = valid.wished.clone()?;
+    if found.log_provider != "replicated" || allows(&wanted, valid, seen).is_err() {
         return None;
     }
     let raised = Configuration {
@@ -139,6 +157,13 @@ pub(super) fn step(valid: &Valid, seen: &Seen) -> Option<Step> {
 pub(super) fn is_awaited(valid: &Valid, seen: &Seen) -> bool {
     let differs = verdict(valid, seen).is_some_and(|verdict| verdict.status != ConditionStatus::False);
     valid.replication.is_some() && asks_configuration(valid, seen) && differs
+}
+
+/// Whether the configuration is known to be as wanted.
+pub(super) fn is_settled(valid: &Valid, seen: &Seen) -> bool {
+    let now = verdict(valid, seen).map(|verdict| verdict.status);
+    wanted(valid).is_some()
+        && now.map_or(valid.said.configuration_settled, |now| now == ConditionStatus::False)
 }
 
 /// What differs; none where nobody wants anything or nobody asked.
@@ -174,20 +199,20 @@ pub(super) fn verdict(valid: &Valid, seen: &Seen) -> Option<Verdict> {
             format!("{message}; replication is never lowered by itself"),
         );
     }
-    match (valid.replication, enough_nodes(valid, seen)) {
+    match (&valid.wished, allows(&wanted, valid, seen)) {
         (None, _) => differs(
             Reason::ReplicationBehind,
             format!("{message}; set spec.cluster.replication to have it raised"),
         ),
-        (Some(_), Err(why)) => differs(Reason::AwaitingNodes, format!("{message}; {why}")),
+        (Some(_), Err((reason, why))) => differs(reason, format!("{message}; {why}")),
         (Some(_), Ok(())) => differs(Reason::ReplicationBehind, format!("{message}; it is being raised")),
     }
 }
 
 /// What is wanted: what the spec says, else what the configuration says.
-fn wanted(valid: &Valid) -> Option<Replication> {
-    if let Some(copies) = valid.replication {
-        return Some(Replication::of_nodes(copies));
+pub(super) fn wanted(valid: &Valid) -> Option<Replication> {
+    if let Some(wished) = &valid.wished {
+        return Some(wished.clone());
     }
     match valid.settings.get("default-replication")? {
         Value::Integer(copies) => Some(Replication::of_nodes(u8::try_from(*copies).ok()?)),
@@ -220,6 +245,60 @@ fn read(text: Option<&String>) -> Option<Replication> {
 fn raised(wanted: &Replication, found: Option<&String>) -> Option<String> {
     let lower = read(found).is_some_and(|found| wanted.covers(&found) && *wanted != found);
     if lower { Some(wanted.to_string()) } else { found.cloned() }
+}
+
+/// Whether a pass must ask where the nodes are.
+pub(super) fn asks_places(valid: &Valid, seen: &Seen) -> bool {
+    let apart = |wished: &Replication| wished.0.keys().any(|scope| *scope != Scope::Node);
+    valid.wished.as_ref().is_some_and(apart) && asks_configuration(valid, seen)
+}
+
+/// Whether the nodes are there, and far enough apart.
+fn allows(wanted: &Replication, valid: &Valid, seen: &Seen) -> Result<(), (Reason, String)> {
+    enough_nodes(valid, seen).map_err(|why| (Reason::AwaitingNodes, why))?;
+    [Scope::Region, Scope::Zone]
+        .into_iter()
+        .filter_map(|scope| Some((scope, *wanted.0.get(&scope)?)))
+        .try_for_each(|(scope, copies)| far_enough(scope, copies, valid, seen))
+        .map_err(|why| (Reason::AwaitingZones, why))
+}
+
+/// Whether every node told its place, and these are as many as there will be copies.
+fn far_enough(scope: Scope, copies: u8, valid: &Valid, seen: &Seen) -> Result<(), String> {
+    let members = seen.members.as_deref().unwrap_or_default();
+    let nodes = (0..valid.replicas).map(|ordinal| format!("{NAME}-{ordinal}"));
+    let (mut places, mut nowhere) = (BTreeSet::new(), Vec::new());
+    for node in nodes {
+        match members
+            .iter()
+            .find(|member| member.name == node && !member.lost)
+            .and_then(|found| place(found, scope))
+        {
+            Some(place) => _ = places.insert(place),
+            None => nowhere.push(node),
+        }
+    }
+    if nowhere.is_empty() && places.len() >= usize::from(copies) {
+        return Ok(());
+    }
+    let told =
+        if places.is_empty() { "none".to_owned() } else { places.into_iter().collect::<Vec<_>>().join(", ") };
+    let silent = match (nowhere.is_empty(), valid.node_location) {
+        (true, _) => String::new(),
+        (false, None) => format!("; {} told none (spec.cluster.nodeLocation tells them)", nowhere.join(", ")),
+        (false, Some(_)) => format!("; {} told none", nowhere.join(", ")),
+    };
+    Err(format!("{copies} {scope}s are needed, and the nodes have {told}{silent}"))
+}
+
+/// The region or zone of a node, where it told one.
+fn place(member: &Member, scope: Scope) -> Option<&str> {
+    let location = member.location.as_str();
+    match scope {
+        Scope::Node => Some(member.name.as_str()),
+        Scope::Zone => location.split_once('.').is_some_and(|(_, zone)| !zone.is_empty()).then_some(location),
+        Scope::Region => location.split('.').next().filter(|region| !region.is_empty()),
+    }
 }
 
 /// Whether as many nodes as there will be copies say that they belong to the cluster, and no node is silent.

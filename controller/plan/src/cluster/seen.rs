@@ -8,7 +8,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube_core::DynamicObject;
 
-use super::{Configured, Foreign, Standing, Surveyed};
+use super::{Configured, Followed, Foreign, Located, Standing, Surveyed};
 
 /// Everything that a pass over one cluster looks at besides the object itself.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,8 @@ pub struct Seen {
     pub nodes: Vec<Node>,
     /// What the cluster's configuration is, where it was asked for ([`super::asks_configuration`]).
     pub configuration: Configured,
+    /// How far logs and partitions have followed it, where that was asked for ([`super::asks_progress`]).
+    pub followed: Followed,
     /// The nodes that the cluster has by its own word, where it was asked ([`super::asks_members`]).
     pub members: Option<Vec<Member>>,
     /// Where everything in the cluster is, where it was asked ([`super::asks_survey`]).
@@ -27,6 +29,8 @@ pub struct Seen {
     pub pods: Option<Vec<Pod>>,
     /// Whether the cluster can do without a node, where it was asked for ([`super::asks_standing`]).
     pub standing: Standing,
+    /// Where the pods are, where it was asked for ([`super::pods_to_ask`]).
+    pub located: Vec<Located>,
     /// Objects that give the pods an identity, where they were asked for ([`super::identities_to_ask`]).
     pub identities: Vec<Foreign>,
     /// Names of the `RestateDeployment`s that register with this cluster, as `namespace/name`.
@@ -78,6 +82,8 @@ pub struct Member {
     pub name: String,
     /// Whether its disk was lost: it does not start then.
     pub lost: bool,
+    /// Where it is, as `region.zone`; empty where it never said.
+    pub location: String,
 }
 
 /// A node's own word on whether it belongs to a cluster.
@@ -113,6 +119,8 @@ pub struct Operator {
     pub has_gcp_identities: bool,
     /// Whether network policies are ours to manage at all.
     pub manages_policies: bool,
+    /// Whether secret provider classes are ours to manage at all.
+    pub manages_provider_classes: bool,
 }
 
 /// A label by which our own pods are known.

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube_core::{ObjectMeta, ResourceExt};
-use restate_crd::cluster::{Compute, Security};
+use restate_crd::cluster::{Compute, NodeLocation, Security};
 
 use super::{NAME, Operator, PEERS, Seen, Valid, identity, metadata, pod, rollout, shrink, storage, upgrade};
 use crate::{Manager, ObjectRef, Step, Uid, applied, bookkeeping};
@@ -126,7 +126,7 @@ pub(super) fn template_fields(valid: &Valid) -> String {
     } = &valid.security;
     let labels = bookkeeping::copied(valid.labels.as_ref());
     let annotations = bookkeeping::copied(valid.annotations.as_ref());
-    applied::digest(&(
+    let fields = applied::digest(&(
         compute,
         &valid.config,
         &valid.cluster_name,
@@ -134,7 +134,12 @@ pub(super) fn template_fields(valid: &Valid) -> String {
         trusted_ca_certs,
         labels,
         annotations,
-    ))
+    ));
+    // Fields of later days: without them the digest is what it was before they existed.
+    match valid.node_location {
+        None => fields,
+        Some(NodeLocation::TopologyLabels) => applied::digest(&(fields, "TopologyLabels")),
+    }
 }
 
 fn claims(valid: &Valid, found: Option<&StatefulSet>) -> Vec<PersistentVolumeClaim> {

@@ -7,8 +7,8 @@ use restate_crd::cluster::RestateClusterStatus;
 use restate_crd::condition::{ConditionStatus, ConditionType, Conditions, Reason, Verdict};
 
 use super::{
-    Children, Invalid, Provisioning, Seen, Valid, data_loss, identity, metadata, pending, plan, provisioning,
-    replication, rollout, shrink, stateful_set, storage, upgrade, warnings,
+    Children, Invalid, Provisioning, Seen, Valid, data_loss, identity, location, metadata, pending, plan,
+    progress, provisioning, replication, rollout, shrink, stateful_set, storage, upgrade, warnings,
 };
 
 /// The status of a cluster whose spec cannot be acted on: what exists stays as it is.
@@ -20,6 +20,14 @@ pub fn invalid(object: &RestateCluster, error: &Invalid, now: Timestamp) -> Rest
     status.conditions.set(ConditionType::Stalled, says(ConditionStatus::True, Reason::InvalidSpec), now);
     status.conditions.set(ConditionType::Ready, says(ConditionStatus::False, Reason::InvalidSpec), now);
     status.observed_generation = object.metadata.generation;
+    status
+}
+
+/// The status of a cluster that people asked to leave alone: frozen, and says so.
+pub fn paused(object: &RestateCluster, now: Timestamp) -> RestateClusterStatus {
+    let mut status = object.status.clone().unwrap_or_default();
+    let verdict = crate::pause::verdict().of_generation(object.metadata.generation);
+    status.conditions.set(ConditionType::Stalled, verdict, now);
     status
 }
 
@@ -81,9 +89,19 @@ impl Facts<'_> {
         self.publish_or_clear(conditions, ConditionType::IdentityReady, self.identity(), now);
         let shrinking = shrink::verdict(self.valid, self.seen);
         self.publish_or_clear(conditions, ConditionType::ScalingDown, shrinking, now);
+        self.publish_or_clear(
+            conditions,
+            ConditionType::NodeLocations,
+            location::verdict(self.valid, self.seen),
+            now,
+        );
         let drift = replication::verdict(self.valid, self.seen);
         if drift.is_some() || !self.valid.said.configuration_settled {
             self.publish_or_clear(conditions, ConditionType::ClusterConfigDrift, drift, now);
+        }
+        let followed = progress::verdict(self.valid, self.seen);
+        if followed.is_some() || !replication::is_settled(self.valid, self.seen) {
+            self.publish_or_clear(conditions, ConditionType::ReplicationFollows, followed, now);
         }
         if self.seen.members.is_some() || !data_loss::asks_members(self.valid, self.seen) {
             let lost = data_loss::verdict(self.valid, self.seen);

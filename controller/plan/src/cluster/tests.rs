@@ -19,6 +19,7 @@ mod rollout;
 mod rules;
 mod shrinking;
 mod volumes;
+mod zones;
 
 use super::*;
 use crate::{Object, Outcome, Plan, Step};
@@ -40,6 +41,7 @@ fn operator() -> Operator {
         aws_cluster: None,
         has_gcp_identities: false,
         manages_policies: true,
+        manages_provider_classes: true,
     }
 }
 
@@ -450,7 +452,7 @@ prop_compose! {
     ) -> (RestateCluster, Vec<Node>) {
         let mut object = fresh(SMALL);
         object.spec.compute.replicas = Some(replicas);
-        object.spec.cluster = Some(ClusterSettings { auto_provision: auto, provisioning: by, replication: None });
+        object.spec.cluster = Some(ClusterSettings { auto_provision: auto, provisioning: by, ..ClusterSettings::default() });
         object.status = provisioned.map(|provisioned| serde_json::from_value(json!({"provisioned": provisioned})).unwrap());
         if let Some(age) = claim_age {
             let holder = if own_claim { "controller-0" } else { "apiserver-1" };

@@ -3,17 +3,18 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube_core::ResourceExt;
 use restate_crd::RestateCluster;
 use restate_crd::cluster::{
-    Compute, DeletionPolicy, Provisioning, RequestSigningPrivateKey, Security, Storage,
+    Compute, DeletionPolicy, NodeLocation, Provisioning, RequestSigningPrivateKey, Security, Storage,
 };
 use restate_crd::condition::{Condition, ConditionStatus, ConditionType};
 use toml::Table;
 
 use super::settings::{self, Setting};
 use super::signing::{self, SigningKey};
-use super::trusted_ca;
+use super::{location, replication::Replication, trusted_ca};
 use crate::Uid;
 
 /// Volumes that the pods have anyway, with their mount paths.
@@ -38,6 +39,10 @@ pub struct Valid {
     pub provisioned: bool,
     /// How many copies of everything the controller is to keep.
     pub replication: Option<u8>,
+    /// The same, with how far they are apart.
+    pub(super) wished: Option<Replication>,
+    /// Where the nodes' locations come from.
+    pub node_location: Option<NodeLocation>,
     /// What the status says.
     pub said: Said,
     /// Who claimed the provisioning last, and when.
@@ -58,6 +63,8 @@ pub struct Valid {
 pub struct Said {
     /// Of this very spec, that the cluster's configuration is as wanted.
     pub configuration_settled: bool,
+    /// Of this very spec, that logs and partitions have followed the replication.
+    pub replication_followed: bool,
     /// Something about identities: then there may be some to remove.
     pub had_identities: bool,
     /// That a node lost its disk.
@@ -82,8 +89,17 @@ pub enum Invalid {
     #[error("spec.compute.replicas: {0} is negative; allowed is 0 or more")]
     NegativeReplicas(i32),
     /// Not a number of copies.
-    #[error("spec.cluster.replication: {0} is out of range; allowed is 1 to 9")]
-    Replication(i32),
+    #[error(
+        "spec.cluster.replication: {0} is not allowed; allowed is 1 to 9, or how far copies are apart, the nearer never \
+         fewer, as \"{{zone: 2, node: 3}}\""
+    )]
+    Replication(String),
+    /// The location is said twice.
+    #[error(
+        "spec.cluster.nodeLocation: is set, and so is the location in spec.config or RESTATE_LOCATION; leave one of them \
+         out"
+    )]
+    LocationTwice,
     /// The configuration is not TOML.
     #[error("spec.config: is not TOML: {0}")]
     Config(String),
@@ -133,6 +149,7 @@ pub fn validate(object: &RestateCluster) -> Result<Valid, Invalid> {
     let config = spec.config.clone();
     let settings = settings_of(config.as_deref())?;
     let security = spec.security.clone().unwrap_or_default();
+    let wished = replication(object)?;
     let valid = Valid {
         name: name(object)?,
         uid: Uid(object.uid().ok_or(Invalid::NotStored("uid"))?),
@@ -144,7 +161,9 @@ pub fn validate(object: &RestateCluster) -> Result<Valid, Invalid> {
             .as_ref()
             .map_or(Provisioning::Manual, restate_crd::cluster::ClusterSettings::provisioned_by),
         provisioned: object.status.as_ref().and_then(|status| status.provisioned) == Some(true),
-        replication: replication(object)?,
+        replication: wished.as_ref().map(Replication::copies),
+        wished,
+        node_location: spec.cluster.as_ref().and_then(|cluster| cluster.node_location),
         said: said(object),
         claim: super::Claimed::of(object),
         labels: object.metadata.labels.clone(),
@@ -158,6 +177,9 @@ pub fn validate(object: &RestateCluster) -> Result<Valid, Invalid> {
         settings,
     };
     refuse_self_provisioning(&valid)?;
+    if location::is_said_twice(&valid) {
+        return Err(Invalid::LocationTwice);
+    }
     refuse_collisions(&valid)?;
     refuse_containers(&valid.compute)?;
     Ok(valid)
@@ -189,15 +211,16 @@ fn replicas(compute: &Compute) -> Result<i32, Invalid> {
     if replicas < 0 { Err(Invalid::NegativeReplicas(replicas)) } else { Ok(replicas) }
 }
 
-fn replication(object: &RestateCluster) -> Result<Option<u8>, Invalid> {
-    let Some(copies) = object.spec.cluster.as_ref().and_then(|cluster| cluster.replication) else {
+fn replication(object: &RestateCluster) -> Result<Option<Replication>, Invalid> {
+    let Some(wanted) = object.spec.cluster.as_ref().and_then(|cluster| cluster.replication.as_ref()) else {
         return Ok(None);
     };
-    u8::try_from(copies)
-        .ok()
-        .filter(|copies| (1..=9).contains(copies))
-        .map(Some)
-        .ok_or(Invalid::Replication(copies))
+    let text = match wanted {
+        IntOrString::Int(copies) => copies.to_string(),
+        IntOrString::String(text) => text.clone(),
+    };
+    let parsed = text.parse::<Replication>().ok().filter(Replication::makes_sense);
+    parsed.map(Some).ok_or(Invalid::Replication(text))
 }
 
 fn condition(object: &RestateCluster, kind: ConditionType) -> Option<&Condition> {
@@ -206,17 +229,17 @@ fn condition(object: &RestateCluster, kind: ConditionType) -> Option<&Condition>
 
 fn said(object: &RestateCluster) -> Said {
     Said {
-        configuration_settled: configuration_settled(object),
+        configuration_settled: says(object, ConditionType::ClusterConfigDrift, ConditionStatus::False),
+        replication_followed: says(object, ConditionType::ReplicationFollows, ConditionStatus::True),
         had_identities: condition(object, ConditionType::IdentityReady).is_some(),
         has_data_loss: condition(object, ConditionType::NodeDataLoss).is_some(),
     }
 }
 
-fn configuration_settled(object: &RestateCluster) -> bool {
-    let said = condition(object, ConditionType::ClusterConfigDrift);
-    said.is_some_and(|said| {
-        said.status == ConditionStatus::False.as_ref()
-            && said.observed_generation == object.metadata.generation
+/// Whether the status says so of this very spec.
+fn says(object: &RestateCluster, kind: ConditionType, status: ConditionStatus) -> bool {
+    condition(object, kind).is_some_and(|said| {
+        said.status == status.as_ref() && said.observed_generation == object.metadata.generation
     })
 }
 
@@ -262,6 +285,7 @@ fn refuse_collisions(valid: &Valid) -> Result<(), Invalid> {
     }
     let mut paths: Vec<&str> = OWN_VOLUMES.iter().map(|(_, path)| *path).collect();
     paths.extend([signing::MOUNT_PATH, trusted_ca::MOUNT_PATH]);
+    paths.extend(location::mount(valid).map(|_| location::MOUNT_PATH));
     let sources: Vec<String> = sources.iter().map(|name| format!("/{name}")).collect();
     paths.extend(sources.iter().map(String::as_str));
     for mount in valid.compute.extra_volume_mounts.iter().flatten() {

@@ -2,10 +2,10 @@
 
 use restate_crd::condition::{ConditionType, Reason};
 
-use super::{Seen, Valid, memory, settings, upgrade};
+use super::{Seen, Valid, memory, settings, signing, upgrade};
 
 /// Every warning that there is, with why it holds where it does.
-pub(super) fn warnings(valid: &Valid, seen: &Seen) -> [(ConditionType, Option<(Reason, String)>); 5] {
+pub(super) fn warnings(valid: &Valid, seen: &Seen) -> [(ConditionType, Option<(Reason, String)>); 6] {
     let held = upgrade::held(valid, &seen.children).map(|held| (held.reason, held.message));
     [
         (ConditionType::UpgradeHeld, held),
@@ -16,6 +16,7 @@ pub(super) fn warnings(valid: &Valid, seen: &Seen) -> [(ConditionType, Option<(R
         ),
         (ConditionType::AdminAccessClosed, admin_access(valid, seen)),
         (ConditionType::SharesOperatorNamespace, namespace(valid, seen)),
+        (ConditionType::NotManaged, not_managed(valid, seen)),
     ]
 }
 
@@ -46,6 +47,28 @@ fn admin_access(valid: &Valid, seen: &Seen) -> Option<(Reason, String)> {
                        cluster, and nothing is shown of it";
         (Reason::AccessClosed, message.to_owned())
     })
+}
+
+/// What the spec asks for and the operator was told to keep its hands off.
+fn not_managed(valid: &Valid, seen: &Seen) -> Option<(Reason, String)> {
+    let operator = &seen.operator;
+    let policies = !operator.manages_policies && valid.security.disable_network_policies != Some(true);
+    let policies = policies.then(|| {
+        "network policies are not made or removed here (manage.networkPolicies of the chart is false): the nodes are open \
+         to whoever reaches them, unless somebody else closes them"
+            .to_owned()
+    });
+    let class = !operator.manages_provider_classes && signing::provider_class(valid).is_some();
+    let class = class.then(|| {
+        format!(
+            "SecretProviderClass {}/{} is not made here (manage.secretProviderClasses of the chart is false): pods wait for \
+             it",
+            valid.name,
+            signing::PROVIDER_CLASS
+        )
+    });
+    let all: Vec<_> = policies.into_iter().chain(class).collect();
+    (!all.is_empty()).then(|| (Reason::SwitchedOff, all.join("; ")))
 }
 
 fn namespace(valid: &Valid, seen: &Seen) -> Option<(Reason, String)> {

@@ -6,14 +6,13 @@
 
 use jiff::Timestamp;
 use restate_crd::RestateDeployment;
-use restate_crd::annotation::{DISABLED, RECONCILE};
 
 use super::draft::Draft;
 use super::seen::{ClusterSeen, Decision, Demand, Finalizer, Seen};
 use super::survey::Survey;
 use super::validate::{Spec, Valid, validate};
 use super::{check, delete, demand, history, notice, retire, rollout, status, target, upkeep};
-use crate::Admin;
+use crate::{Admin, is_paused};
 
 /// Decides what is to be done and said about one RestateDeployment.
 pub fn decide(seen: &Seen, now: Timestamp) -> Decision {
@@ -21,7 +20,7 @@ pub fn decide(seen: &Seen, now: Timestamp) -> Decision {
     let valid = validate(&seen.object, &seen.dns_suffix);
     let mut decision = if seen.object.metadata.deletion_timestamp.is_some() {
         delete::decide(&survey, valid.as_ref())
-    } else if is_paused(&seen.object) {
+    } else if is_paused(&seen.object.metadata) {
         at_rest(status::paused(&survey))
     } else {
         match valid {
@@ -39,11 +38,6 @@ pub fn decide(seen: &Seen, now: Timestamp) -> Decision {
 /// The Restate that an object registers with, if it can be told.
 pub fn admin(object: &RestateDeployment, dns_suffix: &str) -> Option<Admin> {
     target::admin(&object.spec.restate.register, dns_suffix).ok().flatten()
-}
-
-/// Whether people asked to leave the object alone.
-pub fn is_paused(object: &RestateDeployment) -> bool {
-    object.metadata.annotations.iter().flatten().any(|(key, value)| key == RECONCILE && value == DISABLED)
 }
 
 fn at_rest(status: restate_crd::RestateDeploymentStatus) -> Decision {

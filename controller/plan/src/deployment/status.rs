@@ -270,8 +270,8 @@ pub(super) fn held(survey: &Survey<'_>, held: Held) -> RestateDeploymentStatus {
 
 /// The status of an object that people asked to leave alone: frozen, and says so.
 pub(super) fn paused(survey: &Survey<'_>) -> RestateDeploymentStatus {
-    let message = "annotation restate.dev/reconcile is disabled: nothing is done, and the rest of this status is frozen";
-    let said = (ConditionStatus::True, Reason::Paused, message.to_owned());
+    let verdict = crate::pause::verdict();
+    let said = (verdict.status, verdict.reason, verdict.message);
     let conditions = told(survey, [(ConditionType::Stalled, said)]);
     RestateDeploymentStatus { conditions, ..survey.seen.object.status.clone().unwrap_or_default() }
 }

@@ -1,5 +1,7 @@
 //! Replication after a cluster has grown: raised where that is wanted and safe, never lowered, and said otherwise.
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
 use super::*;
 use crate::Configure;
 
@@ -18,7 +20,11 @@ fn grown(replicas: i32, replication: Option<i32>, config: &str) -> (RestateClust
     let mut object = object(SMALL);
     object.spec.compute.replicas = Some(replicas);
     object.spec.config = Some(config.into());
-    object.spec.cluster = Some(ClusterSettings { auto_provision: true, provisioning: None, replication });
+    object.spec.cluster = Some(ClusterSettings {
+        auto_provision: true,
+        replication: replication.map(IntOrString::Int),
+        ..ClusterSettings::default()
+    });
     object.status = Some(serde_json::from_value(json!({"provisioned": true})).unwrap());
     let mut children = children(SMALL);
     let found = children.stateful_set.as_mut().unwrap();
@@ -159,7 +165,8 @@ fn a_lost_disk_is_named_until_it_is_mended() {
     assert!(!asks_members(&valid, &seen(children.clone())), "at rest nobody is asked");
     children.stateful_set.as_mut().unwrap().status.as_mut().unwrap().ready_replicas = Some(2);
     assert!(asks_members(&valid, &seen(children.clone())));
-    let member = |id: u32, lost| Member { id, name: format!("restate-{}", id - 1), lost };
+    let member =
+        |id: u32, lost| Member { id, name: format!("restate-{}", id - 1), lost, location: String::new() };
     let with = |children: &Children, lost| Seen {
         members: Some(vec![member(1, false), member(2, lost), member(3, false)]),
         ..seen(children.clone())
@@ -221,4 +228,74 @@ proptest! {
             prop_assert_eq!(untouched(&configure.wanted), untouched(&found));
         }
     }
+}
+
+fn members() -> Vec<Member> {
+    let places = ["r.a", "r.b", "r.b"];
+    let member = |(id, place): (u32, &str)| Member {
+        id,
+        name: format!("restate-{}", id - 1),
+        lost: false,
+        location: place.to_owned(),
+    };
+    (1..).zip(places).map(member).collect()
+}
+
+/// users.md §4: re-list logs until all segments follow. Said until then, asked until then.
+#[rstest]
+#[case::nothing_yet("2", &["{node: 1}", "{node: 1}"], &[(0, 1), (1, 2)], "False ReplicationFollowing 0 of 2 logs write, and 0 of 2")]
+#[case::logs_first("2", &["{node: 2}", "{node: 2}"], &[(0, 1), (1, 2), (1, 3)], "False ReplicationFollowing 2 of 2 logs write, and 1 of 2")]
+#[case::a_log_is_late("2", &["{node: 2}", "{node: 1}"], &[(0, 1), (0, 2), (1, 2), (1, 3)], "False ReplicationFollowing 1 of 2")]
+#[case::all("2", &["{node: 2}", "{node: 3}"], &[(0, 1), (0, 2), (1, 2), (1, 3)], "True ReplicationFollowed all 2 logs")]
+#[case::too_near("{zone: 2}", &["{zone: 2}", "{zone: 2}"], &[(0, 1), (0, 2), (1, 2), (1, 3)], "False ReplicationFollowing 2 of 2 logs write, and 1 of 2")]
+#[case::not_said_as_apart("{zone: 2}", &["{node: 3}"], &[(0, 1), (0, 2)], "False ReplicationFollowing 0 of 1 logs")]
+#[case::local_logs("2", &["local"], &[(0, 1), (0, 2)], "False ReplicationFollowing 0 of 1 logs write, and 1 of 1")]
+#[case::no_log_is_known("2", &[], &[(0, 1), (0, 2)], "False ReplicationFollowing 0 of 0")]
+fn growth_shows_how_far_it_is(
+    #[case] wish: &str,
+    #[case] logs: &[&str],
+    #[case] partitions: &[(u32, u32)],
+    #[case] expected: &str,
+) {
+    let (mut object, children) = grown(3, None, "");
+    object.spec.cluster.as_mut().unwrap().replication = Some(IntOrString::String(wish.into()));
+    object.metadata.generation = Some(7);
+    let valid = validate(&object).unwrap();
+    assert!(!asks_progress(&valid, &seen(children.clone())), "first the configuration");
+    let wished = valid.wished.as_ref().unwrap().to_string();
+    let asked = Seen {
+        members: Some(members()),
+        ..look(&object, &children, configuration(&wished, "replicated"), 3)
+    };
+    assert!(asks_progress(&valid, &asked));
+    let logs = logs
+        .iter()
+        .zip(0..)
+        .map(|(found, id)| (id, (*found != "local").then(|| (*found).to_owned())))
+        .collect();
+    let followed = Followed::Known(Copies { logs, partitions: partitions.to_vec(), members: members() });
+    let asked = Seen { followed, ..asked };
+    object.status = Some(status(&object, &valid, &asked, now()));
+    let said = |object: &RestateCluster| {
+        let said = object.status.as_ref().unwrap().conditions.get(ConditionType::ReplicationFollows).cloned();
+        said.map(|said| format!("{} {} {}", said.status, said.reason.unwrap(), said.message.unwrap()))
+    };
+    let first = said(&object).unwrap();
+    assert!(first.starts_with(expected), "{first}");
+    let done = expected.starts_with("True");
+    assert_eq!(plan(&valid, &asked, now()).outcome == Outcome::Settled, done);
+
+    let valid = validate(&object).unwrap();
+    let quiet = seen(children.clone());
+    assert_eq!(asks_progress(&valid, &quiet), !done, "asked until it is done");
+    let silent = Seen { followed: Followed::Unknown { why: "silent".into() }, ..quiet.clone() };
+    let unknown = status(&object, &valid, &silent, now());
+    let unknown = unknown.conditions.get(ConditionType::ReplicationFollows).unwrap();
+    assert_eq!((unknown.status.as_str(), unknown.message.as_deref()), ("Unknown", Some("silent")));
+    object.status = Some(status(&object, &valid, &quiet, now()));
+    assert_eq!(said(&object), Some(first), "what was found stays said");
+    object.metadata.generation = Some(8);
+    let valid = validate(&object).unwrap();
+    object.status = Some(status(&object, &valid, &quiet, now()));
+    assert_eq!(said(&object), None, "another wish, another look");
 }

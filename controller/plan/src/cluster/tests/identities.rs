@@ -226,3 +226,91 @@ fn a_binding_is_made_anew_only_where_it_differs(#[case] spec: Value, #[case] ane
         about.iter().all(|step| matches!(step, Step::Aside(step) if matches!(**step, Step::Delete { .. })))
     );
 }
+
+/// What a definition accepts.
+enum Accepts {
+    Text,
+    Texts,
+    Map,
+    /// Fields, and whether each must be there.
+    Fields(Vec<(&'static str, bool, Accepts)>),
+}
+
+/// What the definitions accept of a spec, in our own words: ACK's eks-controller, AWS' VPC resource controller 1.8.2, the
+/// Config Connector 1.140, the secrets store's CSI driver. A field that they do not have would be dropped in silence.
+fn accepted(kind: &str) -> Accepts {
+    use Accepts::{Fields, Map, Text, Texts};
+    match kind {
+        "PodIdentityAssociation" => Fields(vec![
+            ("clusterName", false, Text),
+            ("namespace", true, Text),
+            ("roleARN", false, Text),
+            ("serviceAccount", true, Text),
+            ("tags", false, Map),
+        ]),
+        "SecurityGroupPolicy" => Fields(vec![
+            ("podSelector", false, Fields(vec![("matchLabels", false, Map)])),
+            ("serviceAccountSelector", false, Fields(vec![("matchLabels", false, Map)])),
+            ("securityGroups", false, Fields(vec![("groupIds", false, Texts)])),
+        ]),
+        // An object outside of Kubernetes has an external name, and then neither name nor namespace.
+        "IAMPolicyMember" => {
+            let resource = vec![("apiVersion", false, Text), ("kind", true, Text), ("external", true, Text)];
+            Fields(vec![
+                ("member", true, Text),
+                ("resourceRef", true, Fields(resource)),
+                ("role", true, Text),
+            ])
+        }
+        "SecretProviderClass" => Fields(vec![("provider", false, Text), ("parameters", false, Map)]),
+        other => panic!("{other}"),
+    }
+}
+
+/// All that a definition would refuse or drop, by its path.
+fn faults(value: &Value, accepts: &Accepts, path: &str) -> Vec<String> {
+    let fault = |good: bool| if good { Vec::new() } else { vec![path.to_owned()] };
+    match (accepts, value) {
+        (Accepts::Text, value) => fault(value.is_string()),
+        (Accepts::Texts, Value::Array(items)) => {
+            fault(!items.is_empty() && items.iter().all(Value::is_string))
+        }
+        (Accepts::Map, Value::Object(items)) => fault(items.values().all(Value::is_string)),
+        (Accepts::Fields(fields), Value::Object(items)) => {
+            let known = |name: &str| fields.iter().find(|(field, ..)| *field == name);
+            let missing = fields.iter().filter(|(name, must, _)| *must && !items.contains_key(*name));
+            let mut found: Vec<_> = missing.map(|(name, ..)| format!("{path}.{name}")).collect();
+            for (name, value) in items {
+                let path = format!("{path}.{name}");
+                match known(name) {
+                    Some((_, _, inner)) => found.extend(faults(value, inner, &path)),
+                    None => found.push(path),
+                }
+            }
+            found
+        }
+        (Accepts::Texts | Accepts::Map | Accepts::Fields(_), _) => fault(false),
+    }
+}
+
+/// The kinds of clouds are not on the lab: what is made is what their definitions accept.
+#[test]
+fn objects_are_what_their_kinds_accept() {
+    let mut object = everything();
+    let security = object.spec.security.as_mut().unwrap();
+    security.request_signing_private_key = serde_json::from_value(json!({
+        "version": "v1", "secretProvider": {"provider": "aws", "path": "key.pem", "parameters": {"objects": "[]"}},
+    }))
+    .unwrap();
+    let valid = validate(&object).unwrap();
+    let plan = plan(&valid, &seen_of(&object, cloud(), |_| Found::Absent), now());
+    let made = made(&plan);
+    assert_eq!(made.len(), 4);
+    for (reference, object) in made {
+        let faults = faults(&object.data["spec"], &accepted(&reference.kind), "spec");
+        assert_eq!(faults, Vec::<String>::new(), "{reference}");
+    }
+    let slip = json!({"namespace": "a", "roleArn": "c"});
+    let association = accepted("PodIdentityAssociation");
+    assert_eq!(faults(&slip, &association, "spec"), ["spec.serviceAccount", "spec.roleArn"]);
+}

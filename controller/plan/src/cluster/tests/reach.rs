@@ -228,3 +228,28 @@ fn without_policies_everything_is_open() {
     let policies = policies_with(json!({"disableNetworkPolicies": true}));
     assert!(policies.is_empty() && passes(&policies, Way::In, &node(), &pod("shop", &[]), (9070, "TCP")));
 }
+
+/// The MinIO guide (docs/clusters/minio.md): the nodes reach its pods on its port, and nothing beside that.
+#[rstest]
+#[case::minio("minio", "minio", 9000, true)]
+#[case::its_console("minio", "minio", 9001, false)]
+#[case::a_neighbour("minio", "console", 9000, false)]
+#[case::elsewhere("shop", "minio", 9000, false)]
+fn nodes_reach_the_minio_of_the_guide(
+    #[case] namespace: &'static str,
+    #[case] app: &str,
+    #[case] port: i32,
+    #[case] open: bool,
+) {
+    let manifest = include_str!("../../../../../tests/manifests/accepted/cluster-minio.yaml");
+    let mut object: RestateCluster = serde_saphyr::from_str(manifest).unwrap();
+    object.metadata.name = Some("rich".into());
+    object.metadata.uid = Some("u".into());
+    object.metadata.resource_version = Some("1".into());
+    let valid = validate(&object).unwrap();
+    let policies = policies::policies(&valid, &operator());
+    assert_eq!(passes(&policies, Way::Out, &node(), &pod(namespace, &[("app", app)]), (port, "TCP")), open);
+    let guide = include_str!("../../../../../docs/clusters/minio.md");
+    let (_, shown) = manifest.split_once('\n').unwrap();
+    assert!(guide.contains(shown), "the guide shows this very manifest");
+}

@@ -4,12 +4,13 @@ use k8s_openapi::api::core::v1::Container;
 
 use super::*;
 
-const WARNINGS: [&str; 5] = [
+const WARNINGS: [&str; 6] = [
     "UpgradeHeld",
     "SnapshotsNotConfigured",
     "MemoryOvercommitted",
     "AdminAccessClosed",
     "SharesOperatorNamespace",
+    "NotManaged",
 ];
 
 /// A cluster that runs this image on every node.
@@ -188,4 +189,54 @@ fn the_operators_own_settings_reach_the_objects() {
     assert_eq!(joiner.image.as_deref(), Some("registry.corp/ca:1"));
     let addresses = node_addresses("rich", 1, "corp.internal");
     assert_eq!(addresses, ["http://restate-0.restate-cluster.rich.svc.corp.internal:5122"]);
+}
+
+/// users.md §1b (optional resource management): what is switched off is not made, not removed and not asked for; a spec
+/// that asks for it says so.
+#[rstest]
+#[case::all_on(true, true, false, None)]
+#[case::no_policies(false, true, false, Some("network policies are not made"))]
+#[case::wanted_open(false, true, true, None)]
+#[case::no_classes(
+    true,
+    false,
+    false,
+    Some("SecretProviderClass rs/restate-request-signing-private-key is not made")
+)]
+#[case::neither(false, false, false, Some("; SecretProviderClass"))]
+fn what_is_switched_off_is_left_alone_and_said(
+    #[case] policies: bool,
+    #[case] classes: bool,
+    #[case] open: bool,
+    #[case] expected: Option<&str>,
+) {
+    let mut object = json!(object(SMALL));
+    object["spec"]["security"] = json!({
+        "disableNetworkPolicies": open,
+        "requestSigningPrivateKey": {"version": "v1", "secretProvider": {"provider": "aws", "path": "key.pem"}},
+    });
+    let object: RestateCluster = serde_json::from_value(object).unwrap();
+    let valid = validate(&object).unwrap();
+    let mut seen = seen(children(SMALL));
+    seen.operator.manages_policies = policies;
+    seen.operator.manages_provider_classes = classes;
+    let plan = plan(&valid, &seen, now());
+    let touched = |kind: &str| plan.steps.iter().any(|step| format!("{step:?}").contains(kind));
+    assert_eq!(touched("SecretProviderClass"), classes);
+    assert_eq!(
+        touched("kind: \"NetworkPolicy\"") || touched("NetworkPolicy("),
+        policies,
+        "{:#?}",
+        plan.steps
+    );
+    let status = status(&object, &valid, &seen, now());
+    let said = status.conditions.get(ConditionType::NotManaged);
+    match (said, expected) {
+        (None, None) => {}
+        (Some(said), Some(expected)) => {
+            let message = said.message.as_deref().unwrap();
+            assert!(said.reason.as_deref() == Some("SwitchedOff") && message.contains(expected), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
 }
