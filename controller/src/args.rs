@@ -65,6 +65,7 @@ pub(crate) struct Place {
 
 /// What is different in this Kubernetes.
 #[derive(Clone, Debug, Group)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Platform {
     /// Name of the EKS cluster, for associations of pod identities.
     #[arg(long, env = "AWS_POD_IDENTITY_ASSOCIATION_CLUSTER")]

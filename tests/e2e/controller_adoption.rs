@@ -284,8 +284,13 @@ async fn a_recorded_deployment_is_taken_over_as_it_is() -> Result {
         let former = owners.iter().any(|it| it["manager"].to_string().contains("restate-operator/"));
         ensure!(!former, "rule 3: {kind} {name}: {owners:?}");
     }
-    // And it goes on like any other: the next change makes a version by the same hash.
-    let service = Service::registered(&lab, &namespace, json!({"cluster": CLUSTER}));
+    it_goes_on(&lab, &namespace).await
+}
+
+/// It goes on like any other: no version came or went, and it can be deleted.
+async fn it_goes_on(lab: &Lab, namespace: &Namespace) -> Result {
+    let (kubectl, within) = (lab.kubectl()?, ["-n", namespace.name()]);
+    let service = Service::registered(lab, namespace, json!({"cluster": CLUSTER}));
     ensure!(service.versions().await?.len() == 4, "a version came or went");
     kubectl.run(within.into_iter().chain(["delete", "restatedeployment", "greeter", "--wait=false"])).await?;
     service.gone(SOON).await?;

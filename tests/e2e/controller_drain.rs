@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use restate_tests::{
-    Events, Lab, Namespace, Restate, Result, Service, events::Event, eventually, lab::Image,
-};
+use restate_tests::{Events, Lab, Namespace, Restate, Result, Service, events::Event, lab::Image};
 use serde_json::{Value, json};
 
 /// The short delay, and a few rounds of looking and asking on a busy machine.

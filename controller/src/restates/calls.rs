@@ -115,7 +115,7 @@ impl Restates {
         let (logs, state, members) = tokio::try_join!(node.logs(), node.cluster_state(), node.members())?;
         let runs = |replica: &&node::Replica| !replica.broken && replica.mode != node::Mode::Unknown;
         Ok(Copies {
-            logs: logs.logs.into_iter().map(newest).collect(),
+            logs: logs.logs.iter().map(newest).collect(),
             partitions: state
                 .replicas
                 .iter()
@@ -158,7 +158,7 @@ impl Restates {
 }
 
 /// A log, with the replication of what is written to it now.
-fn newest(log: node::LogChain) -> (u32, Option<String>) {
+fn newest(log: &node::LogChain) -> (u32, Option<String>) {
     (log.id, log.segments.last().and_then(|segment| segment.replication.clone()))
 }
 

@@ -39,10 +39,10 @@ pub(crate) async fn gone(client: &Client, marks: &Marks) {
                 }
             },
             Ok(Err(error)) => {
-                tracing::warn!(%error, "cannot see whether another controller is there: waiting")
+                tracing::warn!(%error, "cannot see whether another controller is there: waiting");
             }
             Err(_) => {
-                tracing::warn!("the API server does not say whether another controller is there: waiting")
+                tracing::warn!("the API server does not say whether another controller is there: waiting");
             }
         }
         tokio::time::sleep(LOOK_AGAIN).await;

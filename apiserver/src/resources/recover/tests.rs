@@ -34,6 +34,7 @@ fn report(id: u32) -> Report {
         log_server: RoleStatus::Ready,
         metadata: MetadataStatus::Member,
         uptime_seconds: 1,
+        generation: Some(1),
     }
 }
 

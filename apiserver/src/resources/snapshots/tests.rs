@@ -23,6 +23,7 @@ fn replica(partition: u32, mode: Mode, (applied, archived): (u64, Option<u64>)) 
         target: None,
         archived,
         catching_up: false,
+        active: true,
         broken: false,
     }
 }

@@ -60,6 +60,7 @@ pub struct Valid {
 
 /// What the status says, where a decision rests on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a condition of its own that was said")]
 pub struct Said {
     /// Of this very spec, that the cluster's configuration is as wanted.
     pub configuration_settled: bool,

@@ -66,7 +66,7 @@ mod tests {
     }
 
     async fn look_at(kubernetes: Kubernetes) -> (Option<Located>, usize) {
-        let found = placed("prod", vec!["restate-0".to_owned()], &context(&kubernetes)).await;
+        let found = located("prod", vec!["restate-0".to_owned()], &context(&kubernetes)).await;
         (found.unwrap().pop(), kubernetes.asked().len())
     }
 

@@ -220,6 +220,7 @@ pub(super) mod tests {
             effective_mode: 1,
             applied: number(applied),
             target: number(target),
+            replay_status: 2,
             ..Partition::default()
         }
     }

@@ -85,7 +85,7 @@ fn a_node_joins_with_its_whole_location_or_not_at_all() {
 fn labels_are_copied_and_never_changed(#[case] pod: Located, #[case] expected: Value) {
     let (object, mut children) = spread("{zone: 2}");
     children.stateful_set.as_mut().unwrap().status.as_mut().unwrap().ready_replicas = Some(2);
-    let seen = Seen { pods: vec![pod.clone()], ..seen(children) };
+    let seen = Seen { located: vec![pod.clone()], ..seen(children) };
     let plan = plan(&validate(&object).unwrap(), &seen, now());
     let patches: Vec<_> = plan
         .steps
@@ -136,7 +136,7 @@ fn what_keeps_a_node_from_its_location_is_said(#[case] pods: Vec<Located>, #[cas
     let (object, mut children) = spread("{zone: 2}");
     children.stateful_set.as_mut().unwrap().status.as_mut().unwrap().ready_replicas = Some(2);
     let members = Some(vec![member(2, "r.z2")]);
-    let seen = Seen { pods, members, ..seen(children) };
+    let seen = Seen { located: pods, members, ..seen(children) };
     let valid = validate(&object).unwrap();
     assert_eq!(pods_to_ask(&valid, &seen), ["restate-0", "restate-1", "restate-2"]);
     let said = said(&status(&object, &valid, &seen, now()).conditions, ConditionType::NodeLocations);

@@ -1,5 +1,6 @@
 //! A cluster with its Restate and its claims, and what they do as time goes by. Every step is judged when it is done.
 
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
@@ -108,8 +109,12 @@ impl World {
     }
 
     pub(super) fn wants_copies(&mut self, copies: i32) {
-        self.object.spec.cluster =
-            Some(ClusterSettings { auto_provision: true, provisioning: None, replication: Some(copies) });
+        self.object.spec.cluster = Some(ClusterSettings {
+            auto_provision: true,
+            provisioning: None,
+            replication: Some(IntOrString::Int(copies)),
+            node_location: None,
+        });
     }
 
     pub(super) fn silence(&mut self, ordinal: i32) {
