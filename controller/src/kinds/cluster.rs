@@ -304,7 +304,7 @@ mod tests {
         let kubernetes = Kubernetes::default();
         let context = context(&kubernetes);
         let mut object: RestateCluster = serde_json::from_value(object).unwrap();
-        let looked = RestateCluster::gather(&Arc::new(object.clone()), &context).await.unwrap();
+        let looked = Box::pin(RestateCluster::gather(&Arc::new(object.clone()), &context)).await.unwrap();
         let decision = RestateCluster::decide(&object, &looked, Timestamp::UNIX_EPOCH);
         let said = |kind| decision.status.conditions.get(kind).and_then(|said| said.reason.clone()).unwrap();
         assert_eq!(decision.plan.steps.is_empty(), paused);
@@ -315,7 +315,7 @@ mod tests {
 
         object.metadata.deletion_timestamp =
             Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH));
-        let looked = RestateCluster::gather(&Arc::new(object.clone()), &context).await.unwrap();
+        let looked = Box::pin(RestateCluster::gather(&Arc::new(object.clone()), &context)).await.unwrap();
         let decision = RestateCluster::decide(&object, &looked, Timestamp::UNIX_EPOCH);
         assert_eq!(decision.finalizer, Finalizer::Release);
     }

@@ -59,7 +59,7 @@ mod tests {
 
     const PATH: &str = "/api/v1/namespaces/prod/pods/restate-0";
 
-    fn pod(labels: Value, node: Option<&str>) -> Value {
+    fn pod(labels: &Value, node: Option<&str>) -> Value {
         json!({"apiVersion": "v1", "kind": "Pod",
                "metadata": {"name": "restate-0", "namespace": "prod", "uid": "u", "labels": labels},
                "spec": {"containers": [], "nodeName": node}})
@@ -76,12 +76,12 @@ mod tests {
         let node = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
                           "metadata": {"name": "n", "labels": {"topology.kubernetes.io/zone": "z"}}});
         let both = json!({"topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "r"});
-        let kubernetes = |labels, bound| Kubernetes::default().with(PATH, pod(labels, bound));
-        let (found, asked) = look_at(kubernetes(both, Some("n"))).await;
+        let kubernetes = |labels: &Value, bound| Kubernetes::default().with(PATH, pod(labels, bound));
+        let (found, asked) = look_at(kubernetes(&both, Some("n"))).await;
         assert_eq!((found.unwrap().node_labels, asked), (NodeLabels::NotAsked, 1));
-        let (found, asked) = look_at(kubernetes(json!({}), None)).await;
+        let (found, asked) = look_at(kubernetes(&json!({}), None)).await;
         assert_eq!((found.unwrap().node, asked), (None, 1));
-        let (found, asked) = look_at(kubernetes(json!({}), Some("n")).with("/api/v1/nodes/n", node)).await;
+        let (found, asked) = look_at(kubernetes(&json!({}), Some("n")).with("/api/v1/nodes/n", node)).await;
         let zone = Topology { region: None, zone: Some("z".to_owned()) };
         assert_eq!((found.unwrap().node_labels, asked), (NodeLabels::Known(zone), 2));
         assert_eq!(look_at(Kubernetes::default()).await, (None, 1), "no pod yet");

@@ -229,7 +229,7 @@ fn without_policies_everything_is_open() {
     assert!(policies.is_empty() && passes(&policies, Way::In, &node(), &pod("shop", &[]), (9070, "TCP")));
 }
 
-/// The MinIO guide (docs/clusters/minio.md): the nodes reach its pods on its port, and nothing beside that.
+/// The `MinIO` guide (docs/clusters/minio.md): the nodes reach its pods on its port, and nothing beside that.
 #[rstest]
 #[case::minio("minio", "minio", 9000, true)]
 #[case::its_console("minio", "minio", 9001, false)]

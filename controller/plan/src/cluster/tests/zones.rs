@@ -38,8 +38,8 @@ fn pod(ordinal: u32, labels: Topology, node: Option<NodeLabels>) -> Located {
     Located { name, uid, node: bound, labels, node_labels: node.unwrap_or_default() }
 }
 
-fn labels(region: &str, zone: &str) -> Option<NodeLabels> {
-    Some(NodeLabels::Known(topology(region, zone)))
+fn labels(region: &str, zone: &str) -> NodeLabels {
+    NodeLabels::Known(topology(region, zone))
 }
 
 fn server(object: &RestateCluster) -> Container {
@@ -78,9 +78,9 @@ fn a_node_joins_with_its_whole_location_or_not_at_all() {
 #[rstest]
 #[case::not_bound(pod(0, topology("", ""), None), json!(null))]
 #[case::copied_by_kubernetes(pod(0, topology("r", "z"), None), json!(null))]
-#[case::both(pod(0, topology("", ""), labels("r", "z")), json!({ZONE: "z", REGION: "r"}))]
-#[case::one(pod(0, topology("r", ""), labels("q", "z")), json!({ZONE: "z"}))]
-#[case::the_node_has_none(pod(0, topology("", ""), labels("", "")), json!(null))]
+#[case::both(pod(0, topology("", ""), Some(labels("r", "z"))), json!({ZONE: "z", REGION: "r"}))]
+#[case::one(pod(0, topology("r", ""), Some(labels("q", "z"))), json!({ZONE: "z"}))]
+#[case::the_node_has_none(pod(0, topology("", ""), Some(labels("", ""))), json!(null))]
 #[case::unknown(pod(0, topology("", ""), Some(NodeLabels::Unknown { why: "403".into() })), json!(null))]
 fn labels_are_copied_and_never_changed(#[case] pod: Located, #[case] expected: Value) {
     let (object, mut children) = spread("{zone: 2}");
@@ -120,11 +120,11 @@ const ZONE: &str = "topology.kubernetes.io/zone";
     "True LocationsKnown every pod knows"
 )]
 #[case::no_zone(
-    vec![pod(1, topology("", ""), labels("r", ""))],
+    vec![pod(1, topology("", ""), Some(labels("r", "")))],
     "False NodeWithoutLocation node node-1 has no label topology.kubernetes.io/zone; pod restate-1 starts once it has"
 )]
 #[case::dotted(
-    vec![pod(1, topology("", ""), labels("r", "z.1")), pod(0, topology("", ""), labels("", ""))],
+    vec![pod(1, topology("", ""), Some(labels("r", "z.1"))), pod(0, topology("", ""), Some(labels("", "")))],
     "False LocationNotAllowed \"z.1\" on node node-1 (pod restate-1): Restate takes no region or zone with a '.'"
 )]
 #[case::no_right(
