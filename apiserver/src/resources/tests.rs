@@ -15,7 +15,9 @@ use super::clusters::Clusters;
 use super::health::Health;
 use super::provision::{ProvisionOf, Provisioner};
 use super::proxy::Proxy;
+use super::recover::{Recoverer, RecoveryOf};
 use super::registered::RegisteredWith;
+use super::snapshots::{Archivist, SnapshotsOf};
 use crate::nodes::Nodes;
 use crate::turnstile::Turnstiles;
 use crate::world::World;
@@ -53,8 +55,11 @@ async fn api(turnstiles: Turnstiles) -> Api {
     let registered = RegisteredWith { world: world.clone(), transport, turnstiles };
     let proxy = Proxy::new(world.clone(), Passage::new(&Options::default()).unwrap());
     let provisioner = Provisioner { world: world.clone(), client, nodes: Nodes, identity: "test".to_owned() };
+    let (archivist, recoverer) = (Archivist::new(&world), Recoverer { world: world.clone() });
     Api::builder(GROUP, VERSION)
         .computed(Clusters(world))
+        .creatable_subresource::<RestateClusterMirror, _>("snapshots", SnapshotsOf(archivist))
+        .creatable_subresource::<RestateClusterMirror, _>("recover", RecoveryOf(recoverer))
         .creatable_subresource::<RestateClusterMirror, _>("provision", ProvisionOf(provisioner))
         .readable_subresource::<RestateClusterMirror, _>("health", health)
         .readable_subresource::<RestateClusterMirror, _>("deployments", registered)

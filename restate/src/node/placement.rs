@@ -23,7 +23,6 @@ use super::{Error, Node, READ_DEADLINE, listed, wire};
 /// A snapshot of a large partition takes minutes; Restate goes on when nobody waits any more.
 pub const SNAPSHOT_DEADLINE: std::time::Duration = std::time::Duration::from_secs(15);
 
-const SNAPSHOT: &str = "/restate.cluster_ctrl.ClusterCtrlSvc/CreatePartitionSnapshot";
 const TRIM: &str = "/restate.cluster_ctrl.ClusterCtrlSvc/TrimLog";
 
 /// Where the logs are stored in the metadata.
@@ -117,20 +116,6 @@ impl Node {
     pub async fn replicas(&self, partition: u32) -> Result<Replicas, Error> {
         let stored = self.stored(&format!("{REPLICAS}{partition}")).await?;
         replicas(partition, &stored.bytes).map_err(|source| self.unreadable(source))
-    }
-
-    /// Makes a snapshot of a partition that holds every record up to `covers`, and trims the log to it if `trim`. The
-    /// node must have the admin role, and the cluster must have the partition.
-    pub async fn create_snapshot(
-        &self,
-        partition: u32,
-        covers: Option<u64>,
-        trim: bool,
-    ) -> Result<Snapshot, Error> {
-        let asked = wire::CreateSnapshot { partition, min_target_lsn: covers, trim_log: trim };
-        let answer: wire::SnapshotMade = self.call(SNAPSHOT, asked, SNAPSHOT_DEADLINE).await?;
-        let wire::SnapshotMade { id, log, covers } = answer;
-        Ok(Snapshot { id, log, covers })
     }
 
     /// Forgets a log's records up to this one. They must be in a snapshot. The node must have the admin role.

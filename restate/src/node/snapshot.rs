@@ -15,9 +15,9 @@
 
 use std::time::Duration;
 
-use super::{Error, Node, Snapshot, wire};
+use super::{Error, Node, SNAPSHOT_DEADLINE, Snapshot, wire};
 
-const CREATE: &str = "/restate.cluster_ctrl.ClusterCtrlSvc/CreateSnapshot";
+const CREATE: &str = "/restate.cluster_ctrl.ClusterCtrlSvc/CreatePartitionSnapshot";
 /// What the node says that has no store for snapshots.
 const NO_STORE: &str = "epository is not configured";
 
@@ -29,7 +29,22 @@ impl Node {
         partition: u32,
         deadline: Duration,
     ) -> Result<Snapshot, Error> {
-        let asked = wire::CreateSnapshot { partition, min_target_lsn: None, trim_log: false };
+        self.snapshot(wire::CreateSnapshot { partition, min_target_lsn: None, trim_log: false }, deadline)
+            .await
+    }
+
+    /// The same, of every record up to `covers`; and trims the log to it if `trim`.
+    pub async fn create_snapshot(
+        &self,
+        partition: u32,
+        covers: Option<u64>,
+        trim: bool,
+    ) -> Result<Snapshot, Error> {
+        let asked = wire::CreateSnapshot { partition, min_target_lsn: covers, trim_log: trim };
+        self.snapshot(asked, SNAPSHOT_DEADLINE).await
+    }
+
+    async fn snapshot(&self, asked: wire::CreateSnapshot, deadline: Duration) -> Result<Snapshot, Error> {
         let wire::SnapshotMade { id, log, covers } = self.call(CREATE, asked, deadline).await?;
         if id.is_empty() {
             return Err(Error::Lacks { address: self.address.clone(), what: "the name of the snapshot" });

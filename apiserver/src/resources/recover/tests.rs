@@ -74,6 +74,10 @@ fn lost(seen: &Seen) -> Verdict {
     judge::verdict(&seen.nodes.nodes[2], seen)
 }
 
+fn second_in_failsafe(seen: &mut Seen) {
+    seen.answers.insert(2, Ok(Report { log_server: RoleStatus::Failsafe, ..report(2) }));
+}
+
 #[test]
 fn a_lost_disk_whose_copies_are_whole_may_begin_anew() {
     let Verdict::May(guards) = lost(&seen()) else { panic!("{:?}", lost(&seen())) };
@@ -110,9 +114,7 @@ fn a_lost_disk_whose_copies_are_whole_may_begin_anew() {
     changed(|seen| seen.logs.logs[0].segments[0].held = Held::Unnamed("local".to_owned())), "LogsAreReplicated: log 0")]
 #[case::another_holder_has_nothing(
     changed(|seen| seen.nodes.nodes[1].storage = StorageState::Disabled), "OtherCopiesAreWhole: log 0 from 1 on: N2")]
-#[case::another_holder_does_not_serve(changed(|seen| {
-    seen.answers.insert(2, Ok(Report { log_server: RoleStatus::Failsafe, ..report(2) }));
-}), "OtherCopiesAreWhole")]
+#[case::another_holder_does_not_serve(changed(second_in_failsafe), "OtherCopiesAreWhole")]
 #[case::a_holder_that_is_no_node(
     changed(|seen| seen.logs.logs[1].segments[0].held = Held::By(vec![3, 7])), "OtherCopiesAreWhole: log 1 from 1 on: N7")]
 #[case::too_few_take_writes(

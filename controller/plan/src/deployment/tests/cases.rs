@@ -18,7 +18,7 @@ struct Sources {
 }
 
 fn sources() -> Sources {
-    let folders = ["controller", "crd", "restate", "tests/e2e", "tests/lab", "tests/src"];
+    let folders = ["apiserver", "controller", "crd", "restate", "tests/e2e", "tests/lab", "tests/src"];
     let mut left: Vec<PathBuf> = folders.map(|it| Path::new(ROOT).join(it)).into();
     let mut found = Sources::default();
     while let Some(path) = left.pop() {
