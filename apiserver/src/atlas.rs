@@ -49,8 +49,8 @@ pub(crate) struct Territory {
     /// Namespaces with a RestateDeployment that registers here.
     pub(crate) namespaces: BTreeSet<String>,
     owners: BTreeMap<DeploymentId, Owner>,
-    /// Namespaces of versions that are registered here, as stored objects say.
-    registering: BTreeSet<String>,
+    /// Namespaces with a version that is registered here by its own record, and that was not told of yet.
+    untold: BTreeSet<String>,
     snapshot: Arc<Snapshot>,
 }
 
@@ -144,8 +144,8 @@ impl Map {
 
 impl Territory {
     pub(crate) fn new(admin: Admin, snapshot: Arc<Snapshot>) -> Self {
-        let (namespaces, registering) = (BTreeSet::new(), BTreeSet::new());
-        Self { admin, namespaces, owners: BTreeMap::new(), registering, snapshot }
+        let (namespaces, untold) = (BTreeSet::new(), BTreeSet::new());
+        Self { admin, namespaces, owners: BTreeMap::new(), untold, snapshot }
     }
 
     /// Whether a namespace, or any, has to do with it.
@@ -158,14 +158,14 @@ impl Territory {
         self.snapshot.registry.as_ref().map(|registry| registry.asked_at)
     }
 
-    /// Whether it has told nothing to this process, and there is something to tell: a version of the namespace, or of
-    /// any, was registered here once.
+    /// Whether there is something that it has not told to this process: a version of the namespace, or of any, was
+    /// registered here once, and what was told last is too old to name it.
     pub(crate) fn owes(&self, namespace: Option<&str>) -> bool {
         let concerns = match namespace {
-            Some(name) => self.registering.contains(name),
-            None => !self.registering.is_empty(),
+            Some(name) => self.untold.contains(name),
+            None => !self.untold.is_empty(),
         };
-        concerns && self.observed_at().is_none()
+        concerns
     }
 
     /// Whether it did not answer when it was last asked, or was never asked.
@@ -224,8 +224,8 @@ impl Territory {
     fn settle(&mut self, parent: &RestateDeployment, views: Vec<View>) {
         let namespace = parent.namespace().unwrap_or_default();
         self.namespaces.insert(namespace.clone());
-        if views.iter().any(|view| view.deployment_id.is_some()) {
-            self.registering.insert(namespace.clone());
+        if views.iter().any(|view| self.has_not_told(view)) {
+            self.untold.insert(namespace.clone());
         }
         for view in views {
             let Some(id) = view.deployment_id.filter(|id| self.is_at(id, &view.name, &namespace)) else {
@@ -243,6 +243,14 @@ impl Territory {
     }
 
     /// Whether Restate calls this deployment at the Service of this name.
+    /// An answer that was asked before the version was made cannot name it; and who does not answer now may have known
+    /// it for long.
+    fn has_not_told(&self, view: &View) -> bool {
+        let names = |id| self.registry().is_some_and(|registry| registry.deployments.contains_key(id));
+        let too_early = self.observed_at() < view.created_at;
+        view.deployment_id.as_ref().is_some_and(|id| !names(id)) && (self.is_silent() || too_early)
+    }
+
     fn is_at(&self, id: &DeploymentId, service: &str, namespace: &str) -> bool {
         let registered = self.registry().and_then(|registry| registry.deployments.get(id));
         registered.is_some_and(|registered| is_service(&registered.endpoint, service, namespace))

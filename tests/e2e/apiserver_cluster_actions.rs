@@ -47,7 +47,11 @@ async fn snapshots_to_a_store_that_does_not_answer_fail_by_partition() -> Result
     eventually("a dry run", Duration::from_mins(3), || async {
         let dry = ["create", "-f", "-", "--dry-run=server", "-o", "json"];
         let dry = kubectl.ask(dry, Some(&asked(&[0, 1]))).await?;
-        Ok(if dry.successful && dry.words.contains("DryRun") { Ok(()) } else { Err(dry.words) })
+        Ok(if dry.successful && dry.output.contains("DryRun") {
+            Ok(())
+        } else {
+            Err(dry.words + &dry.output)
+        })
     })
     .await?;
     let unknown = kubectl.ask(["create", "-f", "-"], Some(&asked(&[0, 7]))).await?;

@@ -140,7 +140,7 @@ async fn an_applyset_prunes_its_own_and_no_version() -> Result {
         for kind in ["service", "replicaset"] {
             let object = service.object_of(kind, version).await?;
             ensure!(object["metadata"]["deletionTimestamp"].is_null(), "{object}");
-            ensure!(!object["metadata"]["labels"].to_string().contains("applyset"), "{object}");
+            ensure!(!object["metadata"]["labels"].to_string().contains("applyset.kubernetes.io"), "{object}");
         }
     }
     let kept = service.version(Image::GreeterV1, |version| version.pinned() == Some(1)).await?;

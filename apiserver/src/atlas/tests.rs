@@ -2,7 +2,8 @@
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use restate_model::{
-    Attempts, Caller, InvocationState, Reading, Registered, ServiceKind, ServiceRevision, Target, Times,
+    Attempts, Caller, Failure, FailureKind, InvocationState, Reading, Registered, ServiceKind,
+    ServiceRevision, Target, Times,
 };
 use restate_plan::deployment::{ClusterSeen, Seen};
 use rstest::rstest;
@@ -40,8 +41,13 @@ pub(crate) fn territory() -> Territory {
 
 /// A Restate that has told nothing: namespaces with a version each, and the id that is written on it.
 pub(crate) fn silent(versions: &[(&str, Option<&str>)]) -> Territory {
+    having_told(Snapshot::default(), versions)
+}
+
+/// The same, of a Restate that has told this.
+fn having_told(snapshot: Snapshot, versions: &[(&str, Option<&str>)]) -> Territory {
     let admin = Admin { key: "http://silent:9070/".into(), url: "http://silent:9070".into() };
-    let mut territory = Territory::new(admin, Arc::default());
+    let mut territory = Territory::new(admin, Arc::new(snapshot));
     for (namespace, id) in versions {
         let parent = parent(namespace);
         let seen = Seen {
@@ -211,6 +217,20 @@ fn offered_are_services_of_old_versions_too() {
     let old = territory.scope(|owner| owner.version == "greeter-1");
     assert_eq!(names(&old.services), ["Old"]);
     assert_eq!(names(&territory.offered(&old)), ["Greeter", "Old"]);
+}
+
+/// W15: an answer of before a registration, of a Restate that does not answer any more, is no word about it.
+#[rstest]
+#[case::it_answers_and_does_not_know_it(None, false)]
+#[case::it_does_not_answer_any_more(Some(FailureKind::Unreachable), true)]
+fn an_old_answer_is_not_the_whole(#[case] failure: Option<FailureKind>, #[case] owes: bool) {
+    let asked_at: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+    let failure = failure.map(|kind| Failure { at: asked_at, kind, message: String::new() });
+    let registry = Some(Reading { asked_at, value: Registry::default() });
+    let told = Snapshot { registry, failure, ..Snapshot::default() };
+    let territory = having_told(told, &[("shop", Some("dp_1")), ("fresh", None)]);
+    assert_eq!((territory.owes(Some("shop")), territory.owes(None)), (owes, owes));
+    assert!(!territory.owes(Some("fresh")));
 }
 
 #[test]

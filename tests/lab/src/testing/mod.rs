@@ -70,6 +70,8 @@ pub enum Layer {
     Docs,
     /// Tests on a real cluster
     E2e,
+    /// Of these, what is done to clusters of several nodes, by name alone; most of it with --all
+    Cluster,
     /// Rollouts while everything dies in turn
     Chaos,
     /// The tests on a real cluster again, on the oldest Kubernetes (with --all)
@@ -84,11 +86,12 @@ impl Layer {
             Self::Lint | Self::Docs | Self::Unit => 5,
             Self::Chaos => 10,
             Self::E2e | Self::Oldest => 15,
+            Self::Cluster => 60,
         })
     }
 
     fn is_default(self) -> bool {
-        !matches!(self, Self::Docs | Self::Oldest)
+        !matches!(self, Self::Docs | Self::Oldest | Self::Cluster)
     }
 
     /// Does a name select among its tests?
@@ -107,6 +110,8 @@ impl TestArgs {
         let chosen = |layer: &Layer| match layer {
             Layer::Oldest => self.all && another,
             Layer::Chaos => ours,
+            // Part of the layer before it.
+            Layer::Cluster => false,
             layer => self.all || layer.is_default(),
         };
         Layer::iter().filter(chosen).filter(|layer| self.filter.is_none() || layer.has_tests()).collect()
@@ -197,6 +202,10 @@ async fn run_layer(context: &Context, layer: Layer, arguments: &TestArgs) -> Res
             program::check(command).await
         }
         Layer::E2e => e2e::run(context, arguments).await,
+        Layer::Cluster => {
+            let filter = arguments.filter.clone().or_else(|| Some("cluster".to_owned()));
+            e2e::run(context, &TestArgs { filter, ..arguments.clone() }).await
+        }
         Layer::Chaos => chaos::run(context, arguments).await,
         Layer::Oldest => e2e::run_on_the_oldest(context, arguments).await,
     }
@@ -252,7 +261,11 @@ mod tests {
     #[test]
     fn all_adds_the_oldest_kubernetes_where_the_lab_can_run_it() {
         let all = TestArgs { all: true, ..TestArgs::default() };
-        assert_eq!(names(&all).len(), Layer::iter().count());
+        assert_eq!(
+            names(&all).len(),
+            Layer::iter().count() - 1,
+            "clusters are among the tests of the layer before"
+        );
         assert!(!all.chosen(Kubernetes::V1_34, true).contains(&Layer::Oldest));
         assert!(!all.chosen(Kubernetes::V1_36, false).contains(&Layer::Oldest));
     }

@@ -65,6 +65,8 @@ async fn churn(parked: Parked, until: Instant) -> Result {
         }
         if revision % 2 == 0 {
             parked.delete("d").await?;
+            // What comes back before anybody has looked was never gone.
+            tokio::time::sleep(Duration::from_secs(2)).await;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
