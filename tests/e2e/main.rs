@@ -1,5 +1,6 @@
 //! Tests on a real cluster with a real Restate. One binary, so that it links once; a module per layer and subject.
 //! Tests of modules that begin with `alone_` do what no other test could bear; they run one by one, after the rest.
+//! The order is that of names: `alone_release` takes even the shared cluster away, and nothing that needs it comes after.
 
 mod admit_manifests;
 mod alone_abuse;
@@ -7,12 +8,12 @@ mod alone_adoption;
 mod alone_api_replicas;
 mod alone_api_rotation;
 mod alone_apiserver;
+mod alone_broken_watches;
 mod alone_clients;
 mod alone_cluster_controller;
 mod alone_pace;
 mod alone_refusals;
 mod alone_release;
-mod alone_watches;
 mod apiserver_cluster_actions;
 mod apiserver_cluster_subresources;
 mod apiserver_discovery;
