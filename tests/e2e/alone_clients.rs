@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use futures::{StreamExt, TryStreamExt};
+use anyhow::{Context as _, bail, ensure};
+use futures::StreamExt;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -98,7 +98,7 @@ type Store = BTreeMap<String, Value>;
 async fn held(lab: &Lab, config: watcher::Config, lasting: Duration) -> Result {
     let api = Api::<DynamicObject>::all_with(lab.client().await?, &watched());
     let (told, held) = tokio::sync::watch::channel(Store::new());
-    let task = Follower(tokio::spawn(follow(api.clone(), config, told)));
+    let mut task = Follower(tokio::spawn(follow(api.clone(), config, told)));
     tokio::time::sleep(lasting).await;
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -107,7 +107,10 @@ async fn held(lab: &Lab, config: watcher::Config, lasting: Duration) -> Result {
         if *held.borrow() == fresh {
             return Ok(());
         }
-        ensure!(!task.0.is_finished(), "the watch has ended");
+        if task.0.is_finished() {
+            (&mut task.0).await?.context("the watch has ended")?;
+            bail!("the watch has ended without a word");
+        }
         ensure!(Instant::now() < deadline, "held {:?}, listed {:?}", held.borrow().keys(), fresh.keys());
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -128,7 +131,12 @@ async fn follow(
 ) -> Result {
     let mut events = watcher(api, config).default_backoff().boxed();
     let mut next = Store::new();
-    while let Some(event) = events.try_next().await? {
+    while let Some(event) = events.next().await {
+        let event = match event {
+            // W4: the list was of one replica and the watch came to the other, which says so; the watcher lists again.
+            Err(watcher::Error::WatchError(status)) if status.code == 410 => continue,
+            event => event?,
+        };
         match event {
             Event::Init => next.clear(),
             Event::InitApply(object) => next.extend([entry(&object)?]),

@@ -54,11 +54,14 @@ impl Parked {
         self.lab.kubectl()?.apply(&self.object(name, revision)?).await
     }
 
-    /// Takes it away, without waiting.
+    /// Takes it away at once: nobody waits for a Restate that does not exist.
     pub async fn delete(&self, name: &str) -> Result {
-        let delete =
-            ["-n", &self.namespace, "delete", "restatedeployments.restate.dev", name, "--wait=false"];
-        self.lab.kubectl()?.run(delete).await.map(drop)
+        let kubectl = self.lab.kubectl()?;
+        let object = ["-n", &self.namespace, "restatedeployments.restate.dev", name];
+        kubectl.run(["delete", "--wait=false"].into_iter().chain(object)).await?;
+        let release = ["patch", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#];
+        // It may be gone already.
+        kubectl.ask(release.into_iter().chain(object), None).await.map(drop)
     }
 
     /// The names of its versions, as the aggregated API has them.
