@@ -39,9 +39,15 @@ fn resource_question(attributes: &ResourceAttributes) -> api::ResourceAttributes
         subresource,
         namespace,
         name,
-        field_selector: some(fields.into_iter().map(field_requirement).collect()).map(field),
-        label_selector: some(labels.into_iter().map(label_requirement).collect()).map(label),
+        field_selector: some(fields.into_iter().filter(has_key).map(field_requirement).collect()).map(field),
+        label_selector: some(labels.into_iter().filter(has_key).map(label_requirement).collect()).map(label),
     }
+}
+
+/// kube-apiserver refuses a question with a requirement about nothing (`==a`). Without it the question is about more
+/// objects, so that nobody gets more for it; the list itself is refused afterwards.
+fn has_key(requirement: &Requirement) -> bool {
+    !requirement.key.is_empty()
 }
 
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {

@@ -44,6 +44,22 @@ async fn z1_z4_the_question_holds_everything() {
     insta::assert_json_snapshot!(reviewer.questions());
 }
 
+/// `==a` names no field, and kube-apiserver answers no question about it.
+#[test]
+fn z4_a_requirement_about_nothing_is_not_asked_about() {
+    let Attributes::Resource(mut resource) = things("a") else { panic!("a resource") };
+    let about_nothing = Requirement { key: String::new(), ..resource.fields[0].clone() };
+    let fields_of = |resource: &ResourceAttributes| {
+        let asked = review::question(&User::default(), &Attributes::Resource(Box::new(resource.clone())));
+        let selector = asked.spec.resource_attributes.unwrap().field_selector;
+        selector.and_then(|selector| selector.requirements).map_or(0, |each| each.len())
+    };
+    resource.fields.push(about_nothing.clone());
+    assert_eq!(fields_of(&resource), 1);
+    resource.fields = vec![about_nothing];
+    assert_eq!(fields_of(&resource), 0);
+}
+
 #[tokio::test]
 async fn z5_paths_are_asked_as_paths() {
     let reviewer = Reviewer::default();
