@@ -161,11 +161,10 @@ impl Territory {
     /// Whether there is something that it has not told to this process: a version of the namespace, or of any, was
     /// registered here once, and what was told last is too old to name it.
     pub(crate) fn owes(&self, namespace: Option<&str>) -> bool {
-        let concerns = match namespace {
+        match namespace {
             Some(name) => self.untold.contains(name),
             None => !self.untold.is_empty(),
-        };
-        concerns
+        }
     }
 
     /// Whether it did not answer when it was last asked, or was never asked.

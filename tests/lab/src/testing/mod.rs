@@ -85,7 +85,7 @@ impl Layer {
             Self::Format | Self::Borders | Self::Dependencies | Self::Drift | Self::Charts => 2,
             Self::Lint | Self::Docs | Self::Unit => 5,
             Self::Chaos => 10,
-            Self::E2e | Self::Oldest => 15,
+            Self::E2e | Self::Oldest => 20,
             Self::Cluster => 60,
         })
     }
