@@ -92,9 +92,11 @@ async fn definitions_may_come_after_the_controller() -> Result {
     kubectl
         .run([OsStr::new("apply"), OsStr::new("--server-side"), OsStr::new("-f"), file.path().as_os_str()])
         .await?;
+    // With their group: `control.restate.dev` has parents of the same names, and a kubectl that looked
+    // at discovery meanwhile knows only those.
     eventually("the kinds to be served", Duration::from_mins(1), || async {
         Ok(kubectl
-            .run(["get", "restateclusters,restatedeployments", "-A"])
+            .run(["get", "restateclusters.restate.dev,restatedeployments.restate.dev", "-A"])
             .await
             .map_err(|error| error.to_string()))
     })
