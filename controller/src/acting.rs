@@ -17,6 +17,7 @@ use restate_client::transport::{Options, Transport};
 use restate_crd::{Conditions, RestateCluster};
 use restate_plan::cluster::{Operator, Peer};
 use tokio_util::sync::CancellationToken;
+use tower::limit::ConcurrencyLimitLayer;
 use tokio_util::task::TaskTracker;
 
 use crate::args::{Args, Place, Platform};
@@ -39,6 +40,9 @@ const CA_IMAGE: &str = "alpine:3.21";
 /// How the API server knows us.
 const USER_AGENT: &str = concat!("restate-operator/", env!("CARGO_PKG_VERSION"));
 
+/// How many requests to the API server are under way at the same time; watches that have begun do not count.
+const REQUESTS: usize = 32;
+
 /// Runs until `stop`.
 pub(crate) async fn run(args: Args, mut config: kube::Config, stop: CancellationToken) -> anyhow::Result<()> {
     // Patches that name no field manager are known by the program's name.
@@ -50,7 +54,10 @@ pub(crate) async fn run(args: Args, mut config: kube::Config, stop: Cancellation
         (Arc::new(Metrics::default()), Readiness::default(), TaskTracker::new());
     let health = health::serve(args.report.metrics_address, readiness.clone(), metrics.clone(), stop.clone());
     let health = tasks.spawn(health);
-    let client = ClientBuilder::try_from(config.clone())?.with_layer(&Counted(metrics.clone())).build();
+    let client = ClientBuilder::try_from(config.clone())?
+        .with_layer(&Counted(metrics.clone()))
+        .with_layer(&ConcurrencyLimitLayer::new(REQUESTS))
+        .build();
     let namespace = args.place.operator_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let wakers = Arc::new(Wakers::default());
     let watching = Watching {

@@ -27,19 +27,22 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
-use restate_plan::{ObjectRef, Registration, Step};
+use restate_plan::{Admin, ObjectRef, Registration, Step};
 
 pub(crate) use attempts::Attempts;
 pub(crate) use error::{Error, Rejection};
 pub(crate) use note::Notices;
 
-use crate::restates::Restates;
+use crate::restates::{Restates, Taken};
 use crate::runtime::leader::Lease;
 use crate::runtime::metrics::Metrics;
 use crate::watches::Stores;
 
 /// How long one request to the API server may take.
 pub(crate) const API_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a step waits for its turn at a Restate; then it is planned anew, on what is known by then.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What performing steps needs.
 #[derive(Clone)]
@@ -133,7 +136,7 @@ impl Executor {
             }
             Step::Aside(_) => Ok(()), // its inner step was performed
         };
-        if !matches!(result, Err(Error::Resting { .. })) {
+        if !matches!(result, Err(Error::Resting { .. } | Error::Busy { .. })) {
             self.metrics.executed(word, result.is_ok());
         }
         result
@@ -146,6 +149,13 @@ impl Executor {
             return Ok(());
         }
         Err(Error::Lease { step: word(step), needed })
+    }
+
+    /// Waits until it is our turn to change this Restate's registry. The Lease may have gone meanwhile.
+    async fn turn(&self, admin: &Admin, (step, needed): (&'static str, Duration)) -> Result<Taken, Error> {
+        let turn = self.restates.turn(admin, PATIENCE).await;
+        let turn = turn.ok_or_else(|| Error::Busy { step, restate: admin.url.clone() })?;
+        if self.lease.outlives(needed) { Ok(turn) } else { Err(Error::Lease { step, needed }) }
     }
 
     /// Where objects like this one are.

@@ -8,10 +8,12 @@
 mod calls;
 mod nodes;
 mod standing;
+mod turns;
 mod wants;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kube::runtime::reflector::ObjectRef;
 use restate_client::poller::{Asked, Observer, Pace, Question};
@@ -22,9 +24,11 @@ use restate_plan::{Admin, LookAgain, Outcome, deployment::Demand};
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use calls::Error;
+pub(crate) use turns::Taken;
 
 use crate::runtime::metrics::Metrics;
 use crate::watches::Wakers;
+use turns::Turns;
 use wants::Want;
 
 /// Who wants to know something of a Restate.
@@ -38,6 +42,7 @@ pub(crate) struct Restates {
     pollers: Pollers,
     wakers: Arc<Wakers>,
     state: Arc<Mutex<State>>,
+    turns: Turns,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +68,7 @@ impl Restates {
         wakers: Arc<Wakers>,
     ) -> Self {
         let pollers = Pollers::new(&transport, Pace::default(), Arc::new(Queries(metrics)));
-        Self { transport, policy, pollers, wakers, state: Arc::default() }
+        Self { transport, policy, pollers, wakers, state: Arc::default(), turns: Turns::default() }
     }
 
     /// The newest answers of this Restate, where anybody asked.
@@ -100,6 +105,11 @@ impl Restates {
         if state.wants.remove(who).is_some() {
             state.tidy();
         }
+    }
+
+    /// Waits until it is our turn to change this Restate's registry, but no longer than that.
+    pub(crate) async fn turn(&self, admin: &Admin, patience: Duration) -> Option<Taken> {
+        self.turns.take(&admin.key, patience).await
     }
 
     /// Something was changed at this Restate: whoever wants to know should hear of it soon.

@@ -75,6 +75,14 @@ pub struct Registration {
     pub use_http_11: bool,
 }
 
+/// One that is not written down.
+#[derive(Serialize)]
+struct Rehearsal<'a> {
+    #[serde(flatten)]
+    registration: &'a Registration,
+    dry_run: bool,
+}
+
 /// An accepted registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
@@ -151,6 +159,19 @@ impl Admin {
         let answer = self.transport.ask(&self.endpoint, &question, Some(registration)).await?;
         let accepted: wire::Accepted = answer.json()?;
         Ok(accepted.into_model(answer.status == StatusCode::CREATED))
+    }
+
+    /// Everything that [`Self::register`] does except for writing it down: Restate calls the endpoint, and says what it
+    /// would refuse.
+    pub async fn rehearse(&self, registration: &Registration) -> Result<(), Error> {
+        let question = Question {
+            method: Method::POST,
+            path: "deployments",
+            deadline: REGISTER_DEADLINE,
+            limit: REGISTRY_LIMIT,
+        };
+        let rehearsal = Rehearsal { registration, dry_run: true };
+        self.transport.ask(&self.endpoint, &question, Some(&rehearsal)).await.map(drop)
     }
 
     /// Takes a deployment out, whatever is pinned to it: the proof that nothing is, is the caller's. One request,

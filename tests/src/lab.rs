@@ -150,7 +150,7 @@ impl Lab {
     pub async fn address(&self) -> Result<String> {
         ensure!(self.is_ours(), "pods of a cluster elsewhere cannot reach this machine");
         let path = r#"jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}"#;
-        self.kubectl()?.run(["get", "nodes", "-l", "type!=kwok", "-o", path]).await
+        self.kubectl()?.run(["get", "nodes", "-l", "lab.restate.dev/kwok!=true", "-o", path]).await
     }
 
     /// Gives an image of the node another name; an error on a cluster elsewhere.

@@ -48,6 +48,10 @@ pub trait Readable: Send + Sync + 'static {
     /// The kind.
     type Object: Resource;
 
+    /// Whether `limit` divides a list into portions. The token between two of them holds in the process that made it:
+    /// where several answer, and a client is not kept to one of them, say no, and lists are whole (R12).
+    const IN_PORTIONS: bool = true;
+
     /// Where its objects are.
     fn store(&self) -> &Store<Self::Object>;
 

@@ -123,6 +123,9 @@ fn warning(map: &Map) -> Option<String> {
 impl Readable for Services {
     type Object = RestateService;
 
+    // There are two replicas, and kube-apiserver may ask either for the next portion.
+    const IN_PORTIONS: bool = false;
+
     fn store(&self) -> &Store<Self::Object> {
         &self.store
     }

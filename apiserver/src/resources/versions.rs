@@ -152,6 +152,9 @@ const LOOK_FOR_WATCHERS: std::time::Duration = std::time::Duration::from_secs(1)
 impl Readable for Versions {
     type Object = RestateDeploymentVersion;
 
+    // There are two replicas, and kube-apiserver may ask either for the next portion.
+    const IN_PORTIONS: bool = false;
+
     fn store(&self) -> &Store<Self::Object> {
         &self.store
     }

@@ -14,8 +14,10 @@ use super::{Context, Error, Kind, behind, observed, reconcile};
 use crate::runtime::metrics::Controller;
 use crate::watches::Queue;
 
-/// How many objects of a kind are looked at at the same time: most of a pass is waiting for the API server.
-const CONCURRENCY: u16 = 32;
+/// How many objects of a kind are looked at at the same time. A pass may wait for seconds, for a Restate that calls an
+/// endpoint without a route, or that does not answer: the objects of every other Restate must not wait behind it. How
+/// many requests the API server gets at a time is bounded by the client.
+const CONCURRENCY: u16 = 128;
 
 /// What a pass of a kind is given.
 struct Shared<K: Kind> {

@@ -18,6 +18,7 @@ impl Executor {
             Proof::Deleted { asked_at } => ("deleted", Some(asked_at)),
             Proof::Abandoned { .. } => ("abandoned", None),
         };
+        let _turn = self.turn(admin, ("Deregister", DEADLINE)).await?;
         tracing::info!(%deployment, version = %version.object, why, asked_at = asked_at.map(tracing::field::display),
             "removes a deployment from Restate");
         let call = self.restates.deregister(admin, deployment);

@@ -10,6 +10,9 @@ pub(crate) enum Error {
     /// The Lease is not ours for long enough.
     #[error("{step} needs the Lease for {} s more", needed.as_secs())]
     Lease { step: &'static str, needed: Duration },
+    /// Others change the same Restate, one after the other.
+    #[error("{step} waits for its turn at {restate}")]
+    Busy { step: &'static str, restate: String },
     /// Somebody else was faster, or it is another object by now: look again.
     #[error("{object} is not as it was seen")]
     Overtaken { object: Box<ObjectRef> },
@@ -74,6 +77,7 @@ impl Error {
         match self {
             Self::Register { rest, .. } | Self::Resting { rest, .. } => Some(*rest),
             Self::Lease { .. }
+            | Self::Busy { .. }
             | Self::Overtaken { .. }
             | Self::Api { .. }
             | Self::Slow { .. }
@@ -88,9 +92,9 @@ impl Error {
         }
     }
 
-    /// Whether it only means that somebody else was faster.
+    /// Whether it only means that somebody else was faster, or comes first.
     pub(crate) fn is_quiet(&self) -> bool {
-        matches!(self, Self::Overtaken { .. } | Self::Lease { .. })
+        matches!(self, Self::Overtaken { .. } | Self::Lease { .. } | Self::Busy { .. })
     }
 }
 

@@ -1,12 +1,23 @@
 //! Registration, and its record: what Restate answered is on the version's object before anything else happens.
+//!
+//! Invariant: nobody waits in line behind an endpoint. Restate's call of it can take seconds (a Service that is a moment
+//! old has no route yet), so each is rehearsed first, all at the same time; what is done in turn takes milliseconds.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use restate_crd::annotation::{DEPLOYMENT_ID, REGISTERED_AT};
 use restate_crd::label::LATEST;
 use restate_plan::{Patch, Registration};
+use tokio::time::timeout;
 
 use super::{Error, Executor, Rejection};
 use crate::restates;
+
+/// How long the first rehearsals may take. A connection that is begun before there is a route is tried again by the
+/// kernel after 1, 3 and 7 s, however soon the route comes; one that is begun anew finds it.
+const HASTY: [Duration; 3] =
+    [Duration::from_millis(400), Duration::from_millis(800), Duration::from_millis(1600)];
 
 impl Executor {
     /// Registers a version and records its id. The time is taken after the answer, so that only questions that
@@ -17,10 +28,11 @@ impl Executor {
         if let Some((rest, words)) = self.attempts.rest(&key) {
             return Err(Error::Resting { uri: registration.uri.clone(), words, rest });
         }
-        let id = match self.restates.register(registration).await {
-            Ok(id) => id,
-            Err(error) => return Err(self.unregistered(registration, &key, &error)),
-        };
+        let failed = |error: &restates::Error| self.unregistered(registration, &key, error);
+        self.rehearse(registration).await.map_err(|error| failed(&error))?;
+        let turn = self.turn(&registration.admin, ("Register", Duration::ZERO)).await?;
+        let id = self.restates.register(registration).await.map_err(|error| failed(&error))?;
+        drop(turn);
         self.attempts.over(&key);
         let record = [(DEPLOYMENT_ID, id.to_string()), (REGISTERED_AT, Timestamp::now().to_string())];
         let record = record.map(|(key, value)| (key.to_owned(), Some(value))).into();
@@ -30,6 +42,15 @@ impl Executor {
         self.patch(&patch).await?;
         self.restates.look_now(&registration.admin);
         Ok(())
+    }
+
+    async fn rehearse(&self, registration: &Registration) -> Result<(), restates::Error> {
+        for deadline in HASTY {
+            if let Ok(answer) = timeout(deadline, self.restates.rehearse(registration)).await {
+                return answer;
+            }
+        }
+        self.restates.rehearse(registration).await
     }
 
     fn unregistered(&self, registration: &Registration, key: &str, error: &restates::Error) -> Error {

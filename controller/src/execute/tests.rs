@@ -263,6 +263,37 @@ async fn a_failure_ends_the_pass_unless_it_is_beside_the_path() {
     assert_eq!(kubernetes.asked().len(), 2);
 }
 
+/// The registry of a Restate is one value: what is changed at the same time fails, or wears Restate out.
+#[tokio::test]
+async fn a_change_waits_for_its_turn_and_is_then_planned_anew() {
+    let (restate, kubernetes) = (Restate::answering(202, json!(null)).await, Kubernetes::default());
+    let executor = executor(&kubernetes, LONG);
+    let turn = executor.restates.turn(&restate.admin(), PATIENCE).await.unwrap();
+    tokio::time::pause();
+    let done = run(&executor, &[deregistration(restate.admin()), annotate()]).await;
+    assert!(matches!(&done.failed, Some(error @ Error::Busy { .. }) if error.is_quiet()), "{done:?}");
+    assert_eq!((restate.asked(), kubernetes.asked()), (vec![], vec![]), "nothing happened");
+    tokio::time::resume();
+    drop(turn);
+    assert!(run(&executor, &[deregistration(restate.admin())]).await.complete);
+}
+
+#[tokio::test]
+async fn a_lease_that_went_while_waiting_for_the_turn_is_missed() {
+    let restate = Restate::answering(202, json!(null)).await;
+    let enough = deregister::DEADLINE + Duration::from_millis(200);
+    let executor = executor(&Kubernetes::default(), enough);
+    let turn = executor.restates.turn(&restate.admin(), PATIENCE).await.unwrap();
+    let later = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        drop(turn);
+    });
+    let done = run(&executor, &[deregistration(restate.admin())]).await;
+    later.await.unwrap();
+    assert!(matches!(done.failed, Some(Error::Lease { step: "Deregister", .. })), "{done:?}");
+    assert_eq!(restate.asked(), [""; 0]);
+}
+
 #[tokio::test]
 async fn a_registration_is_recorded_as_soon_as_restate_has_answered() {
     let restate = Restate::answering(201, json!({"id": "dp_1", "services": []})).await;
@@ -271,7 +302,10 @@ async fn a_registration_is_recorded_as_soon_as_restate_has_answered() {
     let steps = [Step::Register(registration(restate.admin())), annotate()];
     let done = run(&executor(&kubernetes, LONG), &steps).await;
     assert!(done.complete, "{done:?}");
-    insta::assert_snapshot!(restate.asked().join("\n"), @r#"POST /deployments {"uri":"http://greeter-1.shop:9080/","force":false,"breaking":false,"use_http_11":true}"#);
+    insta::assert_snapshot!(restate.asked().join("\n"), @r#"
+    POST /deployments {"uri":"http://greeter-1.shop:9080/","force":false,"breaking":false,"use_http_11":true,"dry_run":true}
+    POST /deployments {"uri":"http://greeter-1.shop:9080/","force":false,"breaking":false,"use_http_11":true}
+    "#);
     let object = kubernetes.object(SET);
     let recorded = &object["metadata"]["annotations"];
     assert_eq!(recorded["restate.dev/deployment-id"], "dp_1");

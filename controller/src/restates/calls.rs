@@ -49,17 +49,15 @@ impl Error {
 }
 
 impl Restates {
+    /// Lets Restate call a version's endpoint, and changes nothing.
+    pub(crate) async fn rehearse(&self, wanted: &Registration) -> Result<(), Error> {
+        Ok(self.client(&wanted.admin)?.rehearse(&wish(wanted)).await?)
+    }
+
     /// Registers a version.
     pub(crate) async fn register(&self, wanted: &Registration) -> Result<DeploymentId, Error> {
-        let Registration { admin, uri, force, breaking, http11, version: _ } = wanted;
-        let registration = admin::Registration {
-            uri: uri.clone(),
-            force: *force,
-            breaking: *breaking,
-            use_http_11: *http11,
-        };
-        let accepted = self.client(admin)?.register(&registration).await?;
-        tracing::info!(uri, deployment = %accepted.id, new = accepted.new, "registered");
+        let accepted = self.client(&wanted.admin)?.register(&wish(wanted)).await?;
+        tracing::info!(uri = wanted.uri, deployment = %accepted.id, new = accepted.new, "registered");
         Ok(accepted.id)
     }
 
@@ -155,6 +153,11 @@ impl Restates {
         let endpoint = endpoint.map_err(|source| Error::Endpoint { url: admin.url.clone(), source })?;
         Ok(Client::new(&self.transport, &endpoint))
     }
+}
+
+fn wish(wanted: &Registration) -> admin::Registration {
+    let Registration { admin: _, uri, force, breaking, http11, version: _ } = wanted;
+    admin::Registration { uri: uri.clone(), force: *force, breaking: *breaking, use_http_11: *http11 }
 }
 
 /// A log, with the replication of what is written to it now.

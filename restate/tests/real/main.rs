@@ -195,6 +195,8 @@ async fn registration_moves_routing_only_when_it_should() {
     assert!((2..=4).contains(&version.max_admin_api_version), "{version:?}");
 
     let [one, two] = [Service::start("s", "SERVICE").await, Service::start("s", "SERVICE").await];
+    admin.rehearse(&wish(&one, false)).await.unwrap();
+    assert!(admin.registry().await.unwrap().value.services.is_empty(), "a rehearsal leaves nothing behind");
     let first = register(&admin, &one, false).await;
     let second = register(&admin, &two, false).await;
     assert!(first.new && second.new);
@@ -225,8 +227,10 @@ async fn refusals_say_whether_they_may_pass() {
 
     let error = admin.register(&wish(&changed, false)).await.unwrap_err();
     assert_refused(&error, Some("META0006"), true);
+    assert_refused(&admin.rehearse(&wish(&changed, false)).await.unwrap_err(), Some("META0006"), true);
     let gone = Registration { uri: "http://127.0.0.1:1/".into(), ..wish(&service, false) };
     assert_refused(&admin.register(&gone).await.unwrap_err(), Some("META0003"), false);
+    assert_refused(&admin.rehearse(&gone).await.unwrap_err(), Some("META0003"), false);
     let not_an_sdk = Registration { uri: server.endpoint().url().to_string(), ..wish(&service, false) };
     assert_refused(&admin.register(&not_an_sdk).await.unwrap_err(), Some("META0003"), false);
     let only_http1 = Registration { use_http_11: false, ..wish(&changed, false) };

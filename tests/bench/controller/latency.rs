@@ -8,7 +8,7 @@ use kube::{
     api::{ApiResource, DynamicObject},
     core::GroupVersionKind,
 };
-use restate_tests::{FaultProxy, Result};
+use restate_tests::{FaultProxy, Order, Result};
 use serde_json::{Value, json};
 
 use super::{
@@ -40,10 +40,11 @@ pub(super) async fn measure(stand: &Stand, rounds: usize) -> Result<Latency> {
     stand.create_at(Subject::Ours, rounds, &json!({"url": proxy.url()})).await?;
     until.when().await?;
     for round in 0..rounds {
-        let before = proxy.orders().len();
+        let before = proxy.record().len();
         let rollout = roll(stand, round).await?;
-        // Whatever was tried in vain before is no part of the call that did it.
-        let call = proxy.orders().into_iter().skip(before).last().unwrap_or_default();
+        // Whatever was tried in vain before is no part of it: a rehearsal and a registration are.
+        let done = |order: &Order| order.status < 400 && order.what.starts_with("POST");
+        let call = proxy.record().into_iter().skip(before).filter(done).map(|order| order.took).sum();
         latency.rollout.push(rollout);
         latency.call.push(call);
         latency.rest.push(rollout.saturating_sub(call));

@@ -27,7 +27,7 @@ pub(super) struct Relay {
 /// Something that changes Restate, as it went through.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// `POST /deployments`.
+    /// `POST /deployments`, with `(dry run)` behind it for one that changes nothing.
     pub what: String,
     /// How it was answered.
     pub status: u16,
@@ -67,7 +67,7 @@ impl Relay {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let question = question(&head, &body);
-        let what = format!("{} {}", head.method, head.uri.path());
+        let what = what(&head, &body);
         if stale && let Some(answer) = question.as_ref().and_then(|question| self.remembered(question)) {
             return Ok(answer.into());
         }
@@ -108,6 +108,12 @@ impl From<Answer> for Response<Full<Bytes>> {
         response.headers_mut().extend(kind.map(|kind| (header::CONTENT_TYPE, kind)));
         response
     }
+}
+
+fn what(head: &Parts, body: &[u8]) -> String {
+    let sent: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let tries = if sent["dry_run"] == true { " (dry run)" } else { "" };
+    format!("{} {}{tries}", head.method, head.uri.path())
 }
 
 /// What makes two questions the same: numbers in them may differ. None for what is an order.

@@ -116,10 +116,14 @@ fn books(look: Result<(), Status>) -> Books {
 }
 
 fn api(books: &Books) -> Api {
+    read_from(books.clone(), books)
+}
+
+fn read_from(readable: impl Readable<Object = Book>, books: &Books) -> Api {
     let books = books.clone();
     Api::builder("demo.example", "v1")
         .namespaces(Places)
-        .readable(books.clone())
+        .readable(readable)
         .creatable(books.clone())
         .readable_subresource::<Book, _>("copies", books.clone())
         .creatable_subresource::<Book, _>("copies", books.clone())

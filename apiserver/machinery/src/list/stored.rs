@@ -183,8 +183,8 @@ impl Stored {
         let mut rest: Vec<Arc<Encoded>> =
             items[start..].iter().filter(|item| selection.matches(item)).cloned().collect();
         // A cached list may ignore its limit, as the watch cache of kube-apiserver does.
-        let limit =
-            if options.version == Version::Any && options.resume.is_none() { 0 } else { options.limit };
+        let is_cached = options.version == Version::Any && options.resume.is_none();
+        let limit = if is_cached || !self.source.in_portions() { 0 } else { options.limit };
         let page = if limit == 0 { rest.len() } else { rest.len().min(limit) };
         let meta = self.meta(&state, &rest, (page, options));
         rest.truncate(page);

@@ -23,6 +23,7 @@ use crate::{
 pub(crate) type Answer<'a, T> = BoxFuture<'a, Result<T, Status>>;
 
 pub(crate) trait ErasedSource: Send + Sync {
+    fn in_portions(&self) -> bool;
     fn fresh<'a>(&'a self, wanted: &'a Wanted) -> Answer<'a, ()>;
     fn whole<'a>(&'a self, wanted: &'a Wanted) -> Answer<'a, ()>;
 }
@@ -79,6 +80,10 @@ impl<H> Typed<H> {
 pub(crate) struct Source<R>(pub(crate) R);
 
 impl<R: Readable> ErasedSource for Source<R> {
+    fn in_portions(&self) -> bool {
+        R::IN_PORTIONS
+    }
+
     fn fresh<'a>(&'a self, wanted: &'a Wanted) -> Answer<'a, ()> {
         Box::pin(self.0.fresh(wanted))
     }

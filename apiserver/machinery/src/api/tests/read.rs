@@ -97,6 +97,28 @@ async fn r12_portions_make_the_whole_and_stay_at_their_version() {
     assert_eq!(rest["metadata"].get("continue"), None);
 }
 
+/// The same books, of which another replica might be asked for the next portion.
+struct Whole(Books);
+
+impl Readable for Whole {
+    type Object = Book;
+
+    const IN_PORTIONS: bool = false;
+
+    fn store(&self) -> &Store<Book> {
+        self.0.store()
+    }
+}
+
+#[tokio::test]
+async fn r12_a_kind_may_give_whole_lists() {
+    let stock = stocked();
+    let api = read_from(Whole(stock.clone()), &stock);
+    let list = get(&api, "/apis/demo.example/v1/books?limit=1", "").await.json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 3);
+    assert_eq!(list["metadata"].get("continue"), None);
+}
+
 #[tokio::test]
 async fn r12_e6_an_expired_token_comes_with_a_new_one() {
     let stock = stocked();
