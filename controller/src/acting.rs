@@ -17,8 +17,8 @@ use restate_client::transport::{Options, Transport};
 use restate_crd::{Conditions, RestateCluster};
 use restate_plan::cluster::{Operator, Peer};
 use tokio_util::sync::CancellationToken;
-use tower::limit::ConcurrencyLimitLayer;
 use tokio_util::task::TaskTracker;
+use tower::limit::ConcurrencyLimitLayer;
 
 use crate::args::{Args, Place, Platform};
 use crate::engine::{self, Context, Said};

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 /// After this time every replica knows of what is registered: what is unchanged is published every five seconds.
 const KNOWN: Duration = Duration::from_secs(8);
+/// After this time a watch has begun.
+const BEGUN: Duration = Duration::from_secs(8);
 const API: &str = "/apis/control.restate.dev/v1alpha1";
 
 /// Everything that a watch saw until its time was up.
@@ -67,8 +69,12 @@ async fn a_watch_sees_services_go_over_to_the_new_version() -> Result {
     let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "svc-watch").await?);
     let service = Service::new(&lab, &namespace, &restate);
     let first = service.roll_out(Image::GreeterV1).await?;
-    let (events, second) =
-        futures::try_join!(watched(&lab, namespace.name(), 40), service.roll_out(Image::GreeterV2))?;
+    let later = async {
+        // A replica that has heard nothing of this Restate yet lets the watch wait.
+        tokio::time::sleep(BEGUN).await;
+        service.roll_out(Image::GreeterV2).await
+    };
+    let (events, second) = futures::try_join!(watched(&lab, namespace.name(), 40), later)?;
     let versions = |kind: &str| -> Vec<&str> {
         let of_kind = events.iter().filter(|(event, _)| event == kind);
         of_kind.filter_map(|(_, object)| object["status"]["version"].as_str()).collect()

@@ -7,6 +7,7 @@ mod borders;
 mod browser;
 mod chaos;
 mod charts;
+mod clones;
 mod dependencies;
 mod e2e;
 mod program;
@@ -134,6 +135,7 @@ struct Ended {
 /// `cargo lab test`.
 pub async fn run(context: &Context, arguments: TestArgs) -> Result<ExitCode> {
     let ours = context.options.kubeconfig.is_none();
+    clones::settle(context).await?;
     let mut ended = Vec::new();
     for layer in arguments.chosen(context.options.kubernetes, ours) {
         context.progress.say(format_args!("── {layer}"));
