@@ -1,13 +1,12 @@
 //! How many questions of people one Restate is asked at once: a namespace that asks much must not slow down others,
 //! nor Restate itself (T5).
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apiserver_machinery::status::Status;
+use restate_client::Turns;
+pub(crate) use restate_client::turns::Turn;
 use restate_model::EndpointKey;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Each may walk a whole table.
 const AT_ONCE: usize = 4;
@@ -16,15 +15,9 @@ const PASSED_ON_AT_ONCE: usize = 64;
 /// Most questions take milliseconds; who waits longer is told to come again.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A turn; it lasts until it is dropped.
-pub(crate) type Turn = OwnedSemaphorePermit;
-
 /// One turnstile before each Restate. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Turnstiles {
-    at_once: usize,
-    all: Arc<Mutex<HashMap<EndpointKey, Arc<Semaphore>>>>,
-}
+pub(crate) struct Turnstiles(Turns);
 
 impl Default for Turnstiles {
     fn default() -> Self {
@@ -40,22 +33,13 @@ impl Turnstiles {
 
     /// With so many turns each.
     pub(crate) fn of(at_once: usize) -> Self {
-        Self { at_once, all: Arc::default() }
+        Self(Turns::of(at_once))
     }
 
     /// Waits for a turn, which lasts until what is given is dropped; 429 where there is none in time.
     pub(crate) async fn turn(&self, restate: &EndpointKey) -> Result<Turn, Status> {
-        let turns = {
-            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            let turns = || Arc::new(Semaphore::new(self.at_once));
-            Arc::clone(all.entry(restate.clone()).or_insert_with(turns))
-        };
-        match tokio::time::timeout(PATIENCE, turns.acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) | Err(_) => {
-                Err(Status::too_many_requests("this Restate is being asked too much at once", 1))
-            }
-        }
+        let turn = self.0.take(restate, PATIENCE).await;
+        turn.ok_or_else(|| Status::too_many_requests("this Restate is being asked too much at once", 1))
     }
 }
 

@@ -27,13 +27,14 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
+use restate_client::turns::Turn;
 use restate_plan::{Admin, ObjectRef, Registration, Step};
 
 pub(crate) use attempts::Attempts;
 pub(crate) use error::{Error, Rejection};
 pub(crate) use note::Notices;
 
-use crate::restates::{Restates, Taken};
+use crate::restates::Restates;
 use crate::runtime::leader::Lease;
 use crate::runtime::metrics::Metrics;
 use crate::watches::Stores;
@@ -152,7 +153,7 @@ impl Executor {
     }
 
     /// Waits until it is our turn to change this Restate's registry. The Lease may have gone meanwhile.
-    async fn turn(&self, admin: &Admin, (step, needed): (&'static str, Duration)) -> Result<Taken, Error> {
+    async fn turn(&self, admin: &Admin, (step, needed): (&'static str, Duration)) -> Result<Turn, Error> {
         let turn = self.restates.turn(admin, PATIENCE).await;
         let turn = turn.ok_or_else(|| Error::Busy { step, restate: admin.url.clone() })?;
         if self.lease.outlives(needed) { Ok(turn) } else { Err(Error::Lease { step, needed }) }

@@ -8,7 +8,6 @@
 mod calls;
 mod nodes;
 mod standing;
-mod turns;
 mod wants;
 
 use std::collections::HashMap;
@@ -17,19 +16,23 @@ use std::time::Duration;
 
 use kube::runtime::reflector::ObjectRef;
 use restate_client::poller::{Asked, Observer, Pace, Question};
-use restate_client::{Endpoint, Policy, Pollers, Subscription, Transport};
+use restate_client::turns::Turn;
+use restate_client::{Endpoint, Policy, Pollers, Subscription, Transport, Turns};
 use restate_crd::RestateDeployment;
 use restate_model::{EndpointKey, Snapshot};
 use restate_plan::{Admin, LookAgain, Outcome, deployment::Demand};
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use calls::Error;
-pub(crate) use turns::Taken;
 
 use crate::runtime::metrics::Metrics;
 use crate::watches::Wakers;
-use turns::Turns;
 use wants::Want;
+
+/// How many changes of one Restate's registry are under way at the same time. Restate keeps it as one value, which each
+/// change reads, and writes back if nobody was faster: many at once wear out its tries and its processor, and none gets
+/// through.
+const CHANGES: usize = 1;
 
 /// Who wants to know something of a Restate.
 pub(crate) type Wanting = ObjectRef<RestateDeployment>;
@@ -68,7 +71,7 @@ impl Restates {
         wakers: Arc<Wakers>,
     ) -> Self {
         let pollers = Pollers::new(&transport, Pace::default(), Arc::new(Queries(metrics)));
-        Self { transport, policy, pollers, wakers, state: Arc::default(), turns: Turns::default() }
+        Self { transport, policy, pollers, wakers, state: Arc::default(), turns: Turns::of(CHANGES) }
     }
 
     /// The newest answers of this Restate, where anybody asked.
@@ -108,7 +111,7 @@ impl Restates {
     }
 
     /// Waits until it is our turn to change this Restate's registry, but no longer than that.
-    pub(crate) async fn turn(&self, admin: &Admin, patience: Duration) -> Option<Taken> {
+    pub(crate) async fn turn(&self, admin: &Admin, patience: Duration) -> Option<Turn> {
         self.turns.take(&admin.key, patience).await
     }
 

@@ -150,13 +150,7 @@ impl Admin {
 
     /// Registers an endpoint. Harmless to send again; see [`Error::is_final`] for a refusal that stays.
     pub async fn register(&self, registration: &Registration) -> Result<Accepted, Error> {
-        let question = Question {
-            method: Method::POST,
-            path: "deployments",
-            deadline: REGISTER_DEADLINE,
-            limit: REGISTRY_LIMIT,
-        };
-        let answer = self.transport.ask(&self.endpoint, &question, Some(registration)).await?;
+        let answer = self.post_deployment(registration).await?;
         let accepted: wire::Accepted = answer.json()?;
         Ok(accepted.into_model(answer.status == StatusCode::CREATED))
     }
@@ -164,14 +158,7 @@ impl Admin {
     /// Everything that [`Self::register`] does except for writing it down: Restate calls the endpoint, and says what it
     /// would refuse.
     pub async fn rehearse(&self, registration: &Registration) -> Result<(), Error> {
-        let question = Question {
-            method: Method::POST,
-            path: "deployments",
-            deadline: REGISTER_DEADLINE,
-            limit: REGISTRY_LIMIT,
-        };
-        let rehearsal = Rehearsal { registration, dry_run: true };
-        self.transport.ask(&self.endpoint, &question, Some(&rehearsal)).await.map(drop)
+        self.post_deployment(&Rehearsal { registration, dry_run: true }).await.map(drop)
     }
 
     /// Takes a deployment out, whatever is pinned to it: the proof that nothing is, is the caller's. One request,
@@ -193,6 +180,16 @@ impl Admin {
 
     pub(crate) fn transport(&self) -> &Transport {
         &self.transport
+    }
+
+    async fn post_deployment(&self, body: &(impl Serialize + Sync)) -> Result<Answer, Error> {
+        let question = Question {
+            method: Method::POST,
+            path: "deployments",
+            deadline: REGISTER_DEADLINE,
+            limit: REGISTRY_LIMIT,
+        };
+        self.transport.ask(&self.endpoint, &question, Some(body)).await
     }
 
     async fn read(&self, path: &str, limit: usize) -> Result<Answer, Error> {

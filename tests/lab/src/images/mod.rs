@@ -26,7 +26,7 @@ use anyhow::Context as _;
 use strum::IntoEnumIterator;
 
 pub use layer::Layer;
-pub use programs::workspace;
+pub use programs::{target, workspace};
 
 use self::{
     archive::Image,

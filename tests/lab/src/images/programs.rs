@@ -105,7 +105,8 @@ pub fn workspace() -> PathBuf {
     root.ancestors().nth(2).map_or_else(|| root.clone(), Path::to_owned)
 }
 
-fn target(context: &Context) -> PathBuf {
+/// Where cargo builds for every clone.
+pub fn target(context: &Context) -> PathBuf {
     context.cache.path().join("target")
 }
 

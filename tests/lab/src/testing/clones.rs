@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context as _, ensure};
 
 use super::program;
-use crate::{Context, Result, images::workspace};
+use crate::{
+    Context, Result,
+    images::{target, workspace},
+};
 
 /// Lets go what another clone has built of this workspace; what it has built of others stays.
 pub(super) async fn settle(context: &Context) -> Result<()> {
@@ -31,7 +34,7 @@ fn is_of(note: &Path, clone: &Path) -> bool {
 }
 
 fn note(context: &Context) -> PathBuf {
-    context.cache.path().join("target/clone")
+    target(context).join("clone")
 }
 
 #[cfg(test)]

@@ -9,15 +9,15 @@ use tokio::{
 };
 
 use super::tally::Tally;
-use crate::{Context, Result, images::workspace};
+use crate::{
+    Context, Result,
+    images::{target, workspace},
+};
 
 /// Cargo in this clone. Dependencies are built once for all clones, beside the images' programs.
 pub(super) fn cargo(context: &Context, arguments: &[&str]) -> Command {
     let mut cargo = Command::new("cargo");
-    cargo
-        .args(arguments)
-        .current_dir(workspace())
-        .env("CARGO_TARGET_DIR", context.cache.path().join("target"));
+    cargo.args(arguments).current_dir(workspace()).env("CARGO_TARGET_DIR", target(context));
     // A snapshot that differs is a failure, and never a new file in the clone.
     cargo.env("INSTA_UPDATE", "no");
     // An error says what was waited for; fifty frames of a runtime below it say nothing more.
