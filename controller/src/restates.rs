@@ -81,7 +81,7 @@ impl Restates {
 
     /// From now on, `who` wants this, and no longer what it wanted before.
     pub(crate) fn demand(&self, who: &Wanting, wanted: &Demand, outcome: &Outcome) {
-        let Demand { admin, registry, usage, next } = wanted;
+        let Demand { admin, registry, usage, next, interest } = wanted;
         let question = match (usage, registry) {
             (true, _) => Some(restate_client::Demand::Usage),
             (false, true) => Some(restate_client::Demand::Registry),
@@ -97,7 +97,7 @@ impl Restates {
         };
         let mut state = self.state();
         let before = state.wants.remove(who);
-        let want = Want::renewed(before, admin.key.clone(), &subscription, question, waits);
+        let want = Want::renewed(before, &admin.key, &subscription, question, interest).waiting(waits);
         state.wants.insert(who.clone(), want);
         state.tidy();
     }

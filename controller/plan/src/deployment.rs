@@ -6,6 +6,7 @@
 
 mod autoscaler;
 mod check;
+mod concern;
 mod delete;
 mod demand;
 mod draft;
@@ -31,6 +32,7 @@ mod usage;
 mod validate;
 mod version;
 
+pub use concern::{Difference, Interest};
 pub use drain::{Drain, drain};
 pub use hash::{Identity, TemplateHash};
 pub use plan::{admin, decide};

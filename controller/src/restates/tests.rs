@@ -25,7 +25,7 @@ fn wanting(name: &str) -> Wanting {
 }
 
 fn registry(restate: &Restate) -> Demand {
-    Demand { admin: Some(restate.admin()), registry: true, usage: false, next: true }
+    Demand { admin: Some(restate.admin()), registry: true, next: true, ..Demand::default() }
 }
 
 fn waiting(look_again: LookAgain) -> Outcome {
@@ -121,4 +121,22 @@ async fn one_poller_asks_for_everybody() {
     }
     let lists = restate.asked().iter().filter(|asked| asked.contains("/deployments")).count();
     assert!(lists <= 2, "{:?}", restate.asked());
+}
+
+/// Many share one Restate: what it says of one of them is no reason to look at the others.
+#[tokio::test]
+async fn an_answer_that_concerns_somebody_else_wakes_nobody() {
+    let restate = Restate::answering(200, empty()).await;
+    let (restates, mut woken) = restates();
+    let news = Demand { next: false, ..registry(&restate) };
+    restates.demand(&wanting("a"), &news, &waiting(LookAgain::OnChange));
+    assert!(next(&mut woken, 2_000).await.is_some(), "the first answer is news");
+    while next(&mut woken, 300).await.is_some() {}
+    let other = json!({"id": "dp_b", "uri": "http://b-64f4f8f8b6.shop:9080/", "services": []});
+    restate.answers(200, json!({"deployments": [other], "services": []}));
+    let asked = restate.asked().len();
+    assert_eq!(next(&mut woken, 2_500).await, None);
+    assert!(restate.asked().len() > asked, "it was asked and has answered");
+    restate.answers(500, empty());
+    assert!(next(&mut woken, 5_000).await.is_some(), "it ceases to answer");
 }

@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
 use restate_client::poller::Held;
 use restate_client::{Demand, Subscription};
-use restate_model::EndpointKey;
+use restate_model::{EndpointKey, Snapshot};
+use restate_plan::deployment::{Difference, Interest};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{State, lock};
@@ -16,7 +18,10 @@ pub(super) struct Want {
     /// Of which Restate.
     pub(super) key: EndpointKey,
     question: Demand,
+    interest: Interest,
     _held: Held,
+    /// Until an answer to a question that was asked after this moment, every answer counts.
+    since: Option<Timestamp>,
     /// Whether it waits for the next answer, also for one that says the same.
     waits: bool,
 }
@@ -26,44 +31,78 @@ impl Want {
     /// for the poller's own pace.
     pub(super) fn renewed(
         before: Option<Self>,
-        key: EndpointKey,
+        key: &EndpointKey,
         subscription: &Subscription,
         question: Demand,
-        waits: bool,
+        interest: &Interest,
     ) -> Self {
         match before {
-            Some(before) if before.key == key && before.question == question => Self { waits, ..before },
+            Some(before) if before.key == *key && before.question == question => {
+                before.interested(interest.clone())
+            }
             Some(_) | None => {
                 let held = subscription.demand(question);
                 subscription.poke(question);
-                Self { key, question, _held: held, waits }
+                Self {
+                    key: key.clone(),
+                    question,
+                    interest: interest.clone(),
+                    _held: held,
+                    since: Some(Timestamp::now()),
+                    waits: false,
+                }
             }
         }
     }
+
+    pub(super) fn waiting(self, waits: bool) -> Self {
+        Self { waits, ..self }
+    }
+
+    /// An answer may have come while the object was interested in less.
+    fn interested(self, interest: Interest) -> Self {
+        let since = if self.interest == interest { self.since } else { Some(Timestamp::now()) };
+        Self { interest, since, ..self }
+    }
+
+    /// Whether this answer is a reason to look at the object again.
+    fn hears(&mut self, round: &Snapshot, difference: &Difference) -> bool {
+        let begins = self.since.is_some();
+        self.since.take_if(|since| is_asked_after(round, self.question, *since));
+        begins || self.waits || round.failure.is_some() || difference.concerns(&self.interest)
+    }
 }
 
-/// Wakes whoever wants to know what this Restate says: on news and failures everybody (what was said grows old), after
-/// each answer those that wait for it.
+fn is_asked_after(round: &Snapshot, question: Demand, since: Timestamp) -> bool {
+    let asked_at = match question {
+        Demand::Registry => round.registry.as_ref().map(|reading| reading.asked_at),
+        Demand::Usage => round.usage.as_ref().map(|reading| reading.asked_at),
+    };
+    asked_at.is_some_and(|asked_at| asked_at > since)
+}
+
+/// Wakes whoever this Restate's answers concern; on a failure everybody (what was said grows old), and after each
+/// answer those that wait for one.
 pub(super) fn wake(
     key: EndpointKey,
     subscription: &Subscription,
     state: &Arc<Mutex<State>>,
     wakers: &Arc<Wakers>,
 ) -> AbortOnDropHandle<()> {
-    let (mut rounds, mut changes) = (subscription.rounds(), subscription.changes());
+    let mut rounds = subscription.rounds();
+    let mut before = rounds.borrow_and_update().clone();
     let (state, wakers) = (Arc::downgrade(state), wakers.clone());
     AbortOnDropHandle::new(tokio::spawn(async move {
-        loop {
-            let news = tokio::select! {
-                biased;
-                told = changes.changed() => told.map(|()| true),
-                told = rounds.changed() => told.map(|()| false),
-            };
-            let (Ok(news), Some(state)) = (news, state.upgrade()) else { return };
-            let news = news || rounds.borrow().failure.is_some();
-            let state = lock(&state);
-            let concerned = state.wants.iter().filter(|(_, want)| want.key == key && (news || want.waits));
-            concerned.for_each(|(who, _)| wakers.deployments.push(who.clone()));
+        while rounds.changed().await.is_ok() {
+            let round = rounds.borrow_and_update().clone();
+            let difference = Difference::between(&before, &round);
+            let Some(state) = state.upgrade() else { return };
+            for (who, want) in lock(&state).wants.iter_mut().filter(|(_, want)| want.key == key) {
+                if want.hears(&round, &difference) {
+                    wakers.deployments.push(who.clone());
+                }
+            }
+            before = round;
         }
     }))
 }

@@ -12,6 +12,7 @@ use restate_crd::condition::Reason;
 use restate_crd::deployment::{DeletePolicy, DeletionPhase, DeletionStatus, OnTimeout, PendingInvocations};
 use restate_model::DeploymentId;
 
+use super::concern::Interest;
 use super::draft::Draft;
 use super::plan::admin;
 use super::seen::{ClusterSeen, Decision, Demand, Finalizer};
@@ -92,7 +93,8 @@ fn spec_of<'v>(valid: Result<&'v Valid, &Error>) -> Option<&'v Spec> {
 fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: &Admin, spec: Option<&Spec>) -> Decision {
     let doomed = doomed(survey);
     let waited = survey.now.duration_since(started(survey));
-    let demand = Demand { admin: Some(admin.clone()), registry: true, usage: true, next: true };
+    let interest = Interest::of(survey);
+    let demand = Demand { admin: Some(admin.clone()), registry: true, usage: true, next: true, interest };
     if survey.seen.namespace_terminating {
         // The namespace's own controller may have taken the replica sets, and with them what was recorded: what is
         // registered is then found in a fresh answer only.

@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 
+use super::concern::Interest;
 use super::drain::Drain;
 use super::history::surplus;
 use super::seen::Demand;
@@ -26,7 +27,8 @@ pub(super) fn demand(survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) -> D
     let usage = !drains.is_empty();
     let trims = surplus(survey, spec, target).iter().any(|version| version.replicas == 0);
     let next = unsettled || trims || drains.iter().any(|drain| needs_next(*drain, survey.now));
-    Demand { admin: Some(spec.admin.clone()), registry: unsettled || usage || trims, usage, next }
+    let registry = unsettled || usage || trims;
+    Demand { admin: Some(spec.admin.clone()), registry, usage, next, interest: Interest::of(survey) }
 }
 
 /// Whether an answer that says the same as the last one would change anything: where it counts when it was asked.

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Service;
 use restate_crd::{RestateDeployment, RestateDeploymentStatus};
 use restate_model::Snapshot;
 
+use super::concern::Interest;
 use crate::{Admin, Plan};
 
 /// Everything that was seen of one RestateDeployment.
@@ -72,6 +73,8 @@ pub struct Demand {
     /// Whether the next answer counts although it says the same as the last one: by the moment of its question. If
     /// not, only another answer does, or none.
     pub next: bool,
+    /// Which other answers count at all.
+    pub interest: Interest,
 }
 
 /// What becomes of our finalizer.

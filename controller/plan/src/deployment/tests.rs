@@ -3,6 +3,7 @@
 mod adoption;
 mod builders;
 mod cases;
+mod concern;
 mod properties;
 mod scenarios;
 mod world;

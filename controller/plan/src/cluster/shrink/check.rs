@@ -88,8 +88,8 @@ fn of_replication(valid: &Valid, survey: &Survey) -> Option<Obstacle> {
     let wanted = valid.replication.map(|copies| copies.to_string());
     let found = &survey.configuration;
     let parts = [
-        ("logs have", found.log_replication.as_ref()),
-        ("partitions have", found.partition_replication.as_ref()),
+        ("the replication of logs is", found.log_replication.as_ref()),
+        ("the replication of partitions is", found.partition_replication.as_ref()),
         ("spec.cluster.replication is", wanted.as_ref()),
     ];
     let too_few = |(what, text): (&str, Option<&String>)| {
@@ -100,7 +100,9 @@ fn of_replication(valid: &Valid, survey: &Survey) -> Option<Obstacle> {
         let scopes = [Scope::Node, Scope::Zone, Scope::Region];
         let scope =
             scopes.into_iter().find(|scope| places(&stay, *scope) < usize::from(replication.at(*scope)))?;
-        Some(format!("{what} {replication}, and {} {scope}s would be left", places(&stay, scope)))
+        let left = places(&stay, scope);
+        let plural = if left == 1 { "" } else { "s" };
+        Some(format!("{what} {replication}, and {left} {scope}{plural} would be left"))
     };
     let message = parts.into_iter().find_map(too_few)?;
     Some((Reason::ReplicationWouldNotHold, message))

@@ -85,10 +85,10 @@ fn retained_volumes_are_marked_and_no_pod_gets_one() {
     World::of(3, 2),
     1,
     Reason::ReplicationWouldNotHold,
-    "logs have {node: 2}, and 1 nodes would be left"
+    "the replication of logs is {node: 2}, and 1 node would be left"
 )]
 #[case::none_left(World::of(3, 1), 0, Reason::ReplicationWouldNotHold, "no node would be left")]
-#[case::zones(World::of(4, 2).with(World::spread_three_and_one), 3, Reason::ReplicationWouldNotHold, "1 zones would be left")]
+#[case::zones(World::of(4, 2).with(World::spread_three_and_one), 3, Reason::ReplicationWouldNotHold, "1 zone would be left")]
 #[case::wanted_copies(World::of(3, 1).with(|world| world.wants_copies(3)), 2, Reason::ReplicationWouldNotHold,
     "spec.cluster.replication is {node: 3}")]
 #[case::silent(World::of(4, 2).with(|world| world.silence(1)), 3, Reason::NodesSilent, "restate-1")]

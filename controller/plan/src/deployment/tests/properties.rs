@@ -11,7 +11,7 @@ use crate::{Proof, Step};
 
 /// Something that happens.
 #[derive(Clone, Debug)]
-enum Event {
+pub(super) enum Event {
     Deploy(u8),
     Scale(i32),
     Delay(i64),
@@ -105,7 +105,7 @@ fn unfair_event() -> impl Strategy<Value = Event> {
     ]
 }
 
-fn story() -> impl Strategy<Value = Vec<Event>> {
+pub(super) fn story() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(prop_oneof![9 => fair_event(), 1 => unfair_event()], 1..24)
 }
 
@@ -210,7 +210,7 @@ fn destructive(decision: &Decision) -> Vec<Step> {
     steps.filter(is_deletion).cloned().collect()
 }
 
-fn live(story: &[Event]) -> World {
+pub(super) fn live(story: &[Event]) -> World {
     let mut world = World::new();
     for event in story {
         happen(&mut world, event);

@@ -64,8 +64,8 @@ fn a_first_version_is_made_registered_verified_and_then_ready() {
     assert!(ready(&world));
     assert_eq!(world.decide().plan.outcome, Outcome::Settled);
     assert_eq!(
-        world.decide().demand,
-        Demand { admin: admin(&world.object, "cluster.local"), registry: false, usage: false, next: false }
+        Demand { interest: Interest::default(), ..world.decide().demand },
+        Demand { admin: admin(&world.object, "cluster.local"), ..Demand::default() }
     );
 }
 
