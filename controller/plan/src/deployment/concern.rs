@@ -108,7 +108,7 @@ fn offers(registered: &Registered, services: &BTreeSet<&ServiceName>) -> bool {
 }
 
 /// Those whose work is said to be another one, or of which it is not told whether there is any.
-fn work<'s>([before, after]: [&'s UsageReport; 2]) -> impl Iterator<Item = &'s DeploymentId> {
+fn work([before, after]: [&UsageReport; 2]) -> impl Iterator<Item = &DeploymentId> {
     let UsageReport { known, routed, deployments, unpinned: _, handlers: _ } = after;
     let loads = differing([&before.deployments, deployments]);
     let named = before.known.symmetric_difference(known);
@@ -116,9 +116,7 @@ fn work<'s>([before, after]: [&'s UsageReport; 2]) -> impl Iterator<Item = &'s D
 }
 
 /// The keys of what is missing in one of both, or is not the same.
-fn differing<'m, K: Ord, V: PartialEq>(
-    [before, after]: [&'m BTreeMap<K, V>; 2],
-) -> impl Iterator<Item = &'m K> {
+fn differing<K: Ord, V: PartialEq>([before, after]: [&BTreeMap<K, V>; 2]) -> impl Iterator<Item = &K> {
     let gone = before.keys().filter(|key| !after.contains_key(*key));
     gone.chain(after.iter().filter(|(key, value)| before.get(*key) != Some(*value)).map(|(key, _)| key))
 }

@@ -81,10 +81,14 @@ fn say(snapshot: &mut Snapshot, change: &Change) -> Option<()> {
         Change::InFlight(index, count) => load(registry, report?, index)?.in_flight_unpinned = count,
         Change::Unpinned(service, count) => {
             let counts = Counts { inboxed: count, ..Counts::default() };
-            drop(report?.unpinned.insert(service.into(), counts));
+            report?.unpinned.insert(service.into(), counts);
         }
-        Change::Unnamed(index) => drop(report?.known.remove(&id_at(registry, index)?)),
-        Change::Routed(index) => drop(report?.routed.insert(id_at(registry, index)?)),
+        Change::Unnamed(index) => {
+            report?.known.remove(&id_at(registry, index)?);
+        }
+        Change::Routed(index) => {
+            report?.routed.insert(id_at(registry, index)?);
+        }
     }
     Some(())
 }
@@ -125,7 +129,9 @@ proptest! {
         world.poll();
         let Some(before) = world.snapshot.clone() else { return Ok(()) };
         let mut after = Snapshot::clone(&before);
-        changes.iter().for_each(|change| drop(say(&mut after, change)));
+        for change in &changes {
+            let _said = say(&mut after, change);
+        }
         let decision = decide(&with(&world, &before), world.now);
         if !Difference::between(&before, &after).concerns(&decision.demand.interest) {
             prop_assert_eq!(decision, decide(&with(&world, &after), world.now));
