@@ -5,6 +5,7 @@
 
 mod feed;
 mod index;
+mod kept;
 mod trim;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +24,7 @@ use restate_plan::deployment::{self, ClusterSeen, Seen, View};
 use tokio::sync::watch;
 
 use index::Index;
+use kept::Kept;
 
 /// The stored objects.
 #[derive(Clone)]
@@ -30,9 +32,9 @@ pub(crate) struct World {
     deployments: Store<RestateDeployment>,
     clusters: Store<RestateCluster>,
     namespaces: Store<Namespace>,
-    replica_sets: Store<ReplicaSet>,
-    services: Store<Service>,
-    autoscalers: Store<HorizontalPodAutoscaler>,
+    replica_sets: Kept<ReplicaSet>,
+    services: Kept<Service>,
+    autoscalers: Kept<HorizontalPodAutoscaler>,
     changed: watch::Sender<u64>,
     index: Arc<Mutex<Option<Arc<Index>>>>,
     dns_suffix: Arc<str>,
@@ -42,14 +44,13 @@ impl World {
     /// Opens every watch; they run until the process ends.
     pub(crate) fn open(client: &Client, dns_suffix: &str) -> Self {
         let changed = watch::Sender::new(0);
-        let everything = "";
         Self {
-            deployments: feed::open(client, everything, (&changed, trim::nothing)),
-            clusters: feed::open(client, everything, (&changed, trim::nothing)),
-            namespaces: feed::open(client, everything, (&changed, trim::nothing)),
-            replica_sets: feed::open(client, OWNED_BY, (&changed, trim::replica_set)),
-            services: feed::open(client, OWNED_BY, (&changed, trim::service)),
-            autoscalers: feed::open(client, OWNED_BY, (&changed, trim::autoscaler)),
+            deployments: feed::open(client, &changed),
+            clusters: feed::open(client, &changed),
+            namespaces: feed::open(client, &changed),
+            replica_sets: feed::keep(client, OWNED_BY, (&changed, trim::replica_set)),
+            services: feed::keep(client, OWNED_BY, (&changed, trim::service)),
+            autoscalers: feed::keep(client, OWNED_BY, (&changed, trim::autoscaler)),
             changed,
             index: Arc::default(),
             dns_suffix: dns_suffix.into(),
@@ -61,9 +62,9 @@ impl World {
         let _ = self.deployments.wait_until_ready().await;
         let _ = self.clusters.wait_until_ready().await;
         let _ = self.namespaces.wait_until_ready().await;
-        let _ = self.replica_sets.wait_until_ready().await;
-        let _ = self.services.wait_until_ready().await;
-        let _ = self.autoscalers.wait_until_ready().await;
+        self.replica_sets.filled().await;
+        self.services.filled().await;
+        self.autoscalers.filled().await;
     }
 
     /// Rings whenever an object changed.
@@ -130,11 +131,10 @@ impl World {
         let prefix = format!("{}-", object.name_any());
         let terminating =
             self.namespace(&namespace).is_some_and(|found| found.metadata.deletion_timestamp.is_some());
-        let index = self.index();
         Seen {
-            replica_sets: index.replica_sets.named(&namespace, &prefix),
-            services: index.services.named(&namespace, &prefix),
-            autoscalers: index.autoscalers.named(&namespace, &prefix),
+            replica_sets: self.replica_sets.named(&namespace, &prefix),
+            services: self.services.named(&namespace, &prefix),
+            autoscalers: self.autoscalers.named(&namespace, &prefix),
             cluster: self.cluster_seen(object),
             namespace_terminating: terminating,
             snapshot,
@@ -148,7 +148,7 @@ impl World {
         *self.changed.borrow()
     }
 
-    /// The objects in order, made anew by the first who asks after a change.
+    /// Which Restates there are, found anew by the first who asks after a change.
     fn index(&self) -> Arc<Index> {
         let mut kept = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         // Read before the stores are: what comes in between makes another index.
@@ -157,13 +157,7 @@ impl World {
             return Arc::clone(index);
         }
         let admins = index::Admins::of(&self.deployments.state(), |object| self.admin(object));
-        let index = Arc::new(Index {
-            generation,
-            admins,
-            replica_sets: index::Sorted::of(self.replica_sets.state()),
-            services: index::Sorted::of(self.services.state()),
-            autoscalers: index::Sorted::of(self.autoscalers.state()),
-        });
+        let index = Arc::new(Index { generation, admins });
         *kept = Some(Arc::clone(&index));
         index
     }

@@ -11,31 +11,66 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{Store, store::Writer};
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-/// Opens a watch of all objects of a kind that carry a label, and gives the store that it fills with what `trim`
-/// leaves of them.
-pub(super) fn open<K>(
-    client: &Client,
-    selector: &str,
-    (changed, trim): (&watch::Sender<u64>, fn(&mut K)),
-) -> Store<K>
+use super::kept::Kept;
+
+/// Who takes what a watch tells.
+pub(super) trait Sink<K> {
+    fn take(&mut self, event: &Event<K>);
+}
+
+impl<K: Resource<DynamicType = ()> + Clone> Sink<K> for Writer<K> {
+    fn take(&mut self, event: &Event<K>) {
+        self.apply_watcher_event(event);
+    }
+}
+
+/// Opens a watch of all objects of a kind, and gives the store that it fills.
+pub(super) fn open<K>(client: &Client, changed: &watch::Sender<u64>) -> Store<K>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
 {
     let writer = Writer::<K>::default();
     let store = writer.as_reader();
+    let everything = "";
+    follow(client, everything, writer, (changed, |_| ()));
+    store
+}
+
+/// Opens a watch of all objects of a kind that carry a label, and gives the texts of what `trim` leaves of them.
+pub(super) fn keep<K>(
+    client: &Client,
+    label: &str,
+    (changed, trim): (&watch::Sender<u64>, fn(&mut K)),
+) -> Kept<K>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Serialize + Clone + Debug + Send + Sync + 'static,
+{
+    let kept = Kept::default();
+    follow(client, label, kept.clone(), (changed, trim));
+    kept
+}
+
+fn follow<K>(
+    client: &Client,
+    selector: &str,
+    sink: impl Sink<K> + Send + 'static,
+    (changed, trim): (&watch::Sender<u64>, fn(&mut K)),
+) where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+{
     let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
     let config = Config::default().labels(selector);
-    tokio::spawn(fill(api, config, writer, (changed.clone(), trim)));
-    store
+    tokio::spawn(fill(api, config, sink, (changed.clone(), trim)));
 }
 
 async fn fill<K>(
     api: Api<DeserializeGuard<K>>,
     config: Config,
-    mut writer: Writer<K>,
+    mut sink: impl Sink<K>,
     (changed, trim): (watch::Sender<u64>, fn(&mut K)),
 ) where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
@@ -49,7 +84,7 @@ async fn fill<K>(
                 let Some(event) = decoded(event, trim) else { continue };
                 told |= matches!(event, Event::InitDone);
                 let rings = !matches!(event, Event::Init | Event::InitApply(_));
-                writer.apply_watcher_event(&event);
+                sink.take(&event);
                 if rings {
                     changed.send_modify(|count| *count = count.wrapping_add(1));
                 }
@@ -57,8 +92,8 @@ async fn fill<K>(
             Err(error) => {
                 if !told && is_undefined(&error) {
                     told = true;
-                    writer.apply_watcher_event(&Event::Init);
-                    writer.apply_watcher_event(&Event::InitDone);
+                    sink.take(&Event::Init);
+                    sink.take(&Event::InitDone);
                     changed.send_modify(|count| *count = count.wrapping_add(1));
                 }
                 tracing::warn!(kind = %K::kind(&()), error = &error as &dyn std::error::Error, "a watch is taken up again");
@@ -130,7 +165,7 @@ mod tests {
 
     async fn is_ready(code: u16) -> bool {
         let changed = watch::Sender::new(0);
-        let store = open::<RestateDeployment>(&client(code), "", (&changed, |_| {}));
+        let store = open::<RestateDeployment>(&client(code), &changed);
         tokio::time::timeout(Duration::from_secs(2), store.wait_until_ready()).await.is_ok()
     }
 

@@ -6,9 +6,6 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Container, PodSpec, Service};
 
-/// Everything is read.
-pub(super) fn nothing<K>(_: &mut K) {}
-
 /// Of the pods, their images and ports.
 pub(super) fn replica_set(object: &mut ReplicaSet) {
     if let Some(status) = &mut object.status {
