@@ -158,7 +158,9 @@ mod tests {
             prefix in "[a-c-]{0,3}",
         ) {
             let mut kept = Kept::default();
-            keys.iter().for_each(|(namespace, name)| kept.take(&Event::Apply(service(namespace, name))));
+            for (namespace, name) in &keys {
+                kept.take(&Event::Apply(service(namespace, name)));
+            }
             let wanted = |key: &&(String, String)| key.0 == namespace && key.1.starts_with(&prefix);
             let expected: Vec<_> = keys.iter().filter(wanted).map(|(_, name)| name.clone()).collect();
             let found: Vec<_> = kept.named(&namespace, &prefix).iter().map(|object| object.name_any()).collect();
