@@ -22,7 +22,7 @@ use tower::limit::ConcurrencyLimitLayer;
 
 use crate::args::{Args, Place, Platform};
 use crate::engine::{self, Context, Said};
-use crate::execute::{Attempts, Executor, Notices};
+use crate::execute::{Addresses, Attempts, Executor, Notices};
 use crate::restates::Restates;
 use crate::runtime::health::{self, Readiness};
 use crate::runtime::leader::{Campaign, Candidacy, Lease};
@@ -84,6 +84,7 @@ pub(crate) async fn run(args: Args, mut config: kube::Config, stop: Cancellation
         stores: stores.clone(),
         lease: lease.clone(),
         restates: restates.clone(),
+        addresses: Addresses::default(),
         attempts: Attempts::default(),
         notices,
         metrics: metrics.clone(),

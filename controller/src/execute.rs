@@ -4,6 +4,7 @@
 //! irreversible without a Lease that outlives the call; what the API server answered is in the stores before the
 //! next pass. One file per family of steps.
 
+mod addresses;
 mod apply;
 mod attempts;
 mod claim;
@@ -30,6 +31,7 @@ use kube::{Api, Client};
 use restate_client::turns::Turn;
 use restate_plan::{Admin, ObjectRef, Registration, Step};
 
+pub(crate) use addresses::Addresses;
 pub(crate) use attempts::Attempts;
 pub(crate) use error::{Error, Rejection};
 pub(crate) use note::Notices;
@@ -42,7 +44,7 @@ use crate::watches::Stores;
 /// How long one request to the API server may take.
 pub(crate) const API_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long a step waits for its turn at a Restate; then it is planned anew, on what is known by then.
+/// How long a step waits for its turn at a Restate, or at the addresses of Services; then it is planned anew, on what is known by then.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What performing steps needs.
@@ -56,6 +58,8 @@ pub(crate) struct Executor {
     pub(crate) lease: Lease,
     /// How to reach Restate.
     pub(crate) restates: Arc<Restates>,
+    /// How many Services are made at the same time.
+    pub(crate) addresses: Addresses,
     /// What Restate failed to register lately.
     pub(crate) attempts: Attempts,
     /// How to tell people.
@@ -155,7 +159,7 @@ impl Executor {
     /// Waits until it is our turn to change this Restate's registry. The Lease may have gone meanwhile.
     async fn turn(&self, admin: &Admin, (step, needed): (&'static str, Duration)) -> Result<Turn, Error> {
         let turn = self.restates.turn(admin, PATIENCE).await;
-        let turn = turn.ok_or_else(|| Error::Busy { step, restate: admin.url.clone() })?;
+        let turn = turn.ok_or_else(|| Error::Busy { step, at: admin.url.clone() })?;
         if self.lease.outlives(needed) { Ok(turn) } else { Err(Error::Lease { step, needed }) }
     }
 

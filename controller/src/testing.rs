@@ -17,7 +17,7 @@ pub(crate) use kubernetes::Kubernetes;
 pub(crate) use restate::Restate;
 
 use crate::engine::{Context, Said};
-use crate::execute::{Attempts, Executor, Notices};
+use crate::execute::{Addresses, Attempts, Executor, Notices};
 use crate::restates::Restates;
 use crate::runtime::leader::Lease;
 use crate::runtime::metrics::Metrics;
@@ -44,6 +44,7 @@ pub(crate) fn executor(kubernetes: &Kubernetes, left: Duration) -> Executor {
         stores: Stores::default(),
         lease: lease(left),
         restates: Arc::new(restates),
+        addresses: Addresses::default(),
         attempts: Attempts::default(),
         metrics,
     }

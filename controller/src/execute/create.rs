@@ -1,5 +1,7 @@
 //! Creation that never takes what exists.
 
+use std::time::Duration;
+
 use kube::api::PostParams;
 use restate_plan::{Manager, Object};
 
@@ -14,6 +16,11 @@ impl Executor {
         let manager: &'static str = Manager::Operator.into();
         let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
         let api = self.api(&reference);
+        let _turn = self.addresses.turn(&reference).await?;
+        // The Lease may have gone while we waited.
+        if !self.lease.outlives(Duration::ZERO) {
+            return Err(Error::Lease { step: "Create", needed: Duration::ZERO });
+        }
         let result = self.answered(&reference, "create", api.create(&params, &desired)).await;
         if matches!(result, Err(Error::Overtaken { .. })) {
             let found = within(&reference, "get", api.get_opt(&reference.name)).await?;

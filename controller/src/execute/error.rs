@@ -10,9 +10,9 @@ pub(crate) enum Error {
     /// The Lease is not ours for long enough.
     #[error("{step} needs the Lease for {} s more", needed.as_secs())]
     Lease { step: &'static str, needed: Duration },
-    /// Others change the same Restate, one after the other.
-    #[error("{step} waits for its turn at {restate}")]
-    Busy { step: &'static str, restate: String },
+    /// Others change the same, one after the other or a few at a time.
+    #[error("{step} waits for its turn at {at}")]
+    Busy { step: &'static str, at: String },
     /// Somebody else was faster, or it is another object by now: look again.
     #[error("{object} is not as it was seen")]
     Overtaken { object: Box<ObjectRef> },
