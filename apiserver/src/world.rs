@@ -3,8 +3,8 @@
 //! Stage in the flow: before any resource. Invariants: one object that cannot be read does not hide the others;
 //! nothing here ever waits for a Restate. Not for asking Restate: that is [`crate::restates`].
 
+mod admins;
 mod feed;
-mod index;
 mod kept;
 mod trim;
 
@@ -23,8 +23,11 @@ use restate_plan::Admin;
 use restate_plan::deployment::{self, ClusterSeen, Seen, View};
 use tokio::sync::watch;
 
-use index::Index;
+use admins::Admins;
 use kept::Kept;
+
+/// What was computed, and from which generation of the stored objects.
+type AsOf<T> = (u64, Arc<T>);
 
 /// The stored objects.
 #[derive(Clone)]
@@ -36,7 +39,7 @@ pub(crate) struct World {
     services: Kept<Service>,
     autoscalers: Kept<HorizontalPodAutoscaler>,
     changed: watch::Sender<u64>,
-    index: Arc<Mutex<Option<Arc<Index>>>>,
+    admins: Arc<Mutex<Option<AsOf<Admins>>>>,
     dns_suffix: Arc<str>,
 }
 
@@ -52,7 +55,7 @@ impl World {
             services: feed::keep(client, OWNED_BY, (&changed, trim::service)),
             autoscalers: feed::keep(client, OWNED_BY, (&changed, trim::autoscaler)),
             changed,
-            index: Arc::default(),
+            admins: Arc::default(),
             dns_suffix: dns_suffix.into(),
         }
     }
@@ -106,7 +109,7 @@ impl World {
     /// begins with the deployment's.
     pub(crate) fn admins(&self, namespace: Option<&str>, version: Option<&str>) -> Vec<Admin> {
         let (Some(namespace), Some(version)) = (namespace, version) else {
-            return self.index().admins(namespace).to_vec();
+            return self.all_admins().within(namespace).to_vec();
         };
         let dashes = version.match_indices('-').map(|(at, _)| &version[..at]);
         let mut admins: Vec<_> =
@@ -149,17 +152,16 @@ impl World {
     }
 
     /// Which Restates there are, found anew by the first who asks after a change.
-    fn index(&self) -> Arc<Index> {
-        let mut kept = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read before the stores are: what comes in between makes another index.
+    fn all_admins(&self) -> Arc<Admins> {
+        let mut kept = self.admins.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read before the stores are: what comes in between makes them old.
         let generation = self.generation();
-        if let Some(index) = kept.as_ref().filter(|index| index.generation == generation) {
-            return Arc::clone(index);
+        if let Some((_, admins)) = kept.as_ref().filter(|(of, _)| *of == generation) {
+            return Arc::clone(admins);
         }
-        let admins = index::Admins::of(&self.deployments.state(), |object| self.admin(object));
-        let index = Arc::new(Index { generation, admins });
-        *kept = Some(Arc::clone(&index));
-        index
+        let admins = Arc::new(Admins::of(&self.deployments.state(), |object| self.admin(object)));
+        *kept = Some((generation, Arc::clone(&admins)));
+        admins
     }
 
     fn cluster_seen(&self, object: &RestateDeployment) -> ClusterSeen {

@@ -7,28 +7,21 @@ use restate_crd::RestateDeployment;
 use restate_model::EndpointKey;
 use restate_plan::Admin;
 
-/// What is computed from all deployments, as of one generation of the stores.
-pub(super) struct Index {
-    pub(super) generation: u64,
-    pub(super) admins: Admins,
-}
-
 /// Which Restates deployments register with, each once.
 pub(super) struct Admins {
     all: Vec<Admin>,
     of_namespace: BTreeMap<String, Vec<Admin>>,
 }
 
-impl Index {
-    pub(super) fn admins(&self, namespace: Option<&str>) -> &[Admin] {
-        let Admins { all, of_namespace } = &self.admins;
+impl Admins {
+    /// Those of all deployments, or of the deployments of a namespace.
+    pub(super) fn within(&self, namespace: Option<&str>) -> &[Admin] {
+        let Self { all, of_namespace } = self;
         namespace.map_or(all.as_slice(), |namespace| {
             of_namespace.get(namespace).map(Vec::as_slice).unwrap_or_default()
         })
     }
-}
 
-impl Admins {
     pub(super) fn of(
         deployments: &[Arc<RestateDeployment>],
         admin: impl Fn(&RestateDeployment) -> Option<Admin>,
@@ -77,10 +70,9 @@ mod tests {
         let admin = |object: &RestateDeployment| restate_plan::deployment::admin(object, "cluster.local");
         let admins = Admins::of(&deployments, admin);
         let urls = |admins: &[Admin]| admins.iter().map(|admin| admin.url.clone()).collect::<Vec<_>>();
-        let index = Index { generation: 1, admins };
-        assert_eq!(urls(index.admins(None)), [one, other]);
-        assert_eq!(urls(index.admins(Some("a"))), [one]);
-        assert_eq!(urls(index.admins(Some("b"))), [one, other]);
-        assert!(index.admins(Some("c")).is_empty());
+        assert_eq!(urls(admins.within(None)), [one, other]);
+        assert_eq!(urls(admins.within(Some("a"))), [one]);
+        assert_eq!(urls(admins.within(Some("b"))), [one, other]);
+        assert!(admins.within(Some("c")).is_empty());
     }
 }
