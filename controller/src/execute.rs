@@ -150,17 +150,20 @@ impl Executor {
     /// Whether the Lease allows this step now.
     fn permit(&self, step: &Step) -> Result<(), Error> {
         let needed = if step.is_irreversible() { deadline(step) } else { Duration::ZERO };
-        if self.lease.outlives(needed) {
-            return Ok(());
-        }
-        Err(Error::Lease { step: word(step), needed })
+        self.still(word(step), needed)
+    }
+
+    /// Whether the Lease holds for so long: asked again by whoever has waited.
+    fn still(&self, step: &'static str, needed: Duration) -> Result<(), Error> {
+        if self.lease.outlives(needed) { Ok(()) } else { Err(Error::Lease { step, needed }) }
     }
 
     /// Waits until it is our turn to change this Restate's registry. The Lease may have gone meanwhile.
     async fn turn(&self, admin: &Admin, (step, needed): (&'static str, Duration)) -> Result<Turn, Error> {
         let turn = self.restates.turn(admin, PATIENCE).await;
         let turn = turn.ok_or_else(|| Error::Busy { step, at: admin.url.clone() })?;
-        if self.lease.outlives(needed) { Ok(turn) } else { Err(Error::Lease { step, needed }) }
+        self.still(step, needed)?;
+        Ok(turn)
     }
 
     /// Where objects like this one are.

@@ -18,9 +18,7 @@ impl Executor {
         let api = self.api(&reference);
         let _turn = self.addresses.turn(&reference).await?;
         // The Lease may have gone while we waited.
-        if !self.lease.outlives(Duration::ZERO) {
-            return Err(Error::Lease { step: "Create", needed: Duration::ZERO });
-        }
+        self.still("Create", Duration::ZERO)?;
         let result = self.answered(&reference, "create", api.create(&params, &desired)).await;
         if matches!(result, Err(Error::Overtaken { .. })) {
             let found = within(&reference, "get", api.get_opt(&reference.name)).await?;
