@@ -76,6 +76,8 @@ pub mod annotation {
     /// clearing of the id is not taken for a Restate that lost its metadata. It stays until the version is registered
     /// anew.
     pub const DEREGISTERING: &str = "restate.dev/deregistering";
+    /// Beside [`DEREGISTERING`]: since when (RFC 3339). Only what Restate was asked later makes the intent void.
+    pub const DEREGISTERING_SINCE: &str = "restate.dev/deregistering-since";
     /// On a version: Restate's words where it refused the version for good, as JSON.
     pub const REJECTED: &str = "restate.dev/registration-rejected";
     /// People set it on a version's ReplicaSet to `true` where the version is held although nothing is known of it any

@@ -46,7 +46,8 @@ fn needs_routing(survey: &Survey<'_>, version: &Version) -> bool {
         return version.desired > 0 && !asked;
     }
     match survey.routing(version) {
-        Routing::Routed => false,
+        // An intent to deregister it is void by a newer answer alone.
+        Routing::Routed => version.deregistering.is_some(),
         // Pods that are not there yet need no answer; it is asked for when the first of them may be registered.
         Routing::Unregistered { .. } => version.available > 0,
         Routing::Unverified | Routing::Missing | Routing::Elsewhere | Routing::Foreign(_) => true,

@@ -6,7 +6,9 @@
 //! `usage.rs`.
 
 use jiff::Timestamp;
-use restate_crd::annotation::{ABANDON, DEPLOYMENT_ID, DEREGISTERING, REGISTERED_AT, REMOVE_VERSION_AT};
+use restate_crd::annotation::{
+    ABANDON, DEPLOYMENT_ID, DEREGISTERING, DEREGISTERING_SINCE, REGISTERED_AT, REMOVE_VERSION_AT,
+};
 use restate_crd::condition::Reason;
 use restate_model::DeploymentId;
 
@@ -117,8 +119,9 @@ pub(super) fn deregister(
     if survey.is_deregistered(version, id) {
         return;
     }
-    if version.deregistering.as_ref() != Some(id) {
-        draft.annotate(version, [(DEREGISTERING, Some(id.to_string()))]);
+    if version.deregistering.as_ref() != Some(id) || survey.outdates_intent(version) {
+        let since = survey.now.to_string();
+        draft.annotate(version, [(DEREGISTERING, Some(id.to_string())), (DEREGISTERING_SINCE, Some(since))]);
     }
     draft.push(Step::Deregister(Deregistration {
         admin: admin.clone(),

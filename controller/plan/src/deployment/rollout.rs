@@ -4,7 +4,7 @@
 //! registration waits for a pod that is available; force is used only where Restate knows the version and routes
 //! elsewhere among ours, so there is no war with anybody. Not for versions that are not wanted.
 
-use restate_crd::annotation::{DEREGISTERING, REMOVE_VERSION_AT};
+use restate_crd::annotation::{DEREGISTERING, DEREGISTERING_SINCE, REMOVE_VERSION_AT};
 use restate_crd::condition::Reason;
 
 use super::draft::Draft;
@@ -80,7 +80,7 @@ pub(super) fn register(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
         Routing::Elsewhere => true,
         Routing::Unverified => return draft.wait(Reason::AwaitingRouting),
         Routing::Foreign(_) => return,
-        Routing::Routed => return forget_intent(draft, version),
+        Routing::Routed => return forget_intent(draft, survey, version),
     };
     draft.wait(Reason::Registering);
     let reachable = version.available > 0 && version.service(&survey.seen.services).is_some();
@@ -104,10 +104,10 @@ pub(super) fn register(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
     draft.note(EventKind::Normal, "VersionRegistered", "Register", format!("{how} version {}", version.name));
 }
 
-/// An intent to deregister is void once Restate was seen to route to the version again. Until then it may have been
-/// carried out, and says so should the version be superseded before.
-fn forget_intent(draft: &mut Draft, version: &Version) {
-    if version.deregistering.is_some() {
-        draft.annotate(version, [(DEREGISTERING, None)]);
+/// An intent to deregister is void once Restate, asked after it was written, routes to the version. Until then it may
+/// have been carried out, and says so should the version be superseded, or the object turn out to be deleted.
+fn forget_intent(draft: &mut Draft, survey: &Survey<'_>, version: &Version) {
+    if survey.outdates_intent(version) {
+        draft.annotate(version, [(DEREGISTERING, None), (DEREGISTERING_SINCE, None)]);
     }
 }

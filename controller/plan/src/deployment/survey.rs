@@ -247,6 +247,16 @@ impl<'a> Survey<'a> {
         intended && self.knowledge.registry.is_some() && self.knowledge.registered(id).is_none()
     }
 
+    /// Whether what is known was asked after the intent to deregister the version was written, if there is one.
+    pub(super) fn outdates_intent(&self, version: &Version) -> bool {
+        let since = version.deregistering_since;
+        version.deregistering.is_some()
+            && self
+                .knowledge
+                .registry
+                .is_some_and(|reading| since.is_none_or(|since| reading.asked_at > since))
+    }
+
     /// Whether a fresh answer says that nothing is routed to this id.
     fn is_known_unrouted(&self, id: Option<&DeploymentId>) -> bool {
         let fresh = self.knowledge.registry.is_some_and(|reading| !self.knowledge.is_stale(reading.asked_at));

@@ -47,6 +47,8 @@ pub struct Version {
     pub stamp: Option<Stamp>,
     /// The id that was about to be deregistered.
     pub deregistering: Option<DeploymentId>,
+    /// When that was decided, as recorded.
+    pub deregistering_since: Option<Timestamp>,
     /// Why Restate refused it.
     pub rejection: Option<Rejection>,
     /// Whether people gave it up.
@@ -120,6 +122,7 @@ impl Version {
             registered_at: read(annotation::REGISTERED_AT).and_then(|text| text.parse().ok()),
             stamp: read(annotation::REMOVE_VERSION_AT).and_then(Stamp::read),
             deregistering: read(annotation::DEREGISTERING).map(DeploymentId::from),
+            deregistering_since: read(annotation::DEREGISTERING_SINCE).and_then(|text| text.parse().ok()),
             rejection: read(annotation::REJECTED).and_then(|text| serde_json::from_str(text).ok()),
             abandoned: read(annotation::ABANDON) == Some("true"),
             adopted: is_adopted(meta),

@@ -265,6 +265,20 @@ fn an_unrecorded_registration_of_a_superseded_version_comes_to_rest() {
     comes_to_rest(&story).unwrap();
 }
 
+/// A worker that crashes after Restate let go of a version and before that is recorded, then sees the object as it was
+/// before its deletion, beside an answer that was asked before: the version is not taken for lost by Restate.
+#[rstest::rstest]
+#[case::at_once(&[Event::Crash(Crash::Unrecorded)])]
+#[case::at_the_second_try(&[Event::Crash(Crash::Before(1)), Event::Poll, Event::Crash(Crash::Unrecorded)])]
+fn an_unrecorded_deregistration_is_remembered_by_who_sees_less(#[case] crashes: &[Event]) {
+    let mut world = live(&[Event::Pass, Event::Round]);
+    world.delete();
+    let after = [Event::OldObject, Event::Poll].iter().chain(crashes).chain([&Event::OldObject]);
+    after.for_each(|event| happen(&mut world, event));
+    let settled = world.settle();
+    assert!(world.gone, "{settled:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_600, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
 

@@ -133,7 +133,11 @@ fn a_superseded_version_goes_in_order_after_its_work_and_its_delay() {
     roll(&mut world);
     assert_eq!(
         world.log,
-        ["annotate deregistering", "deregister dp_3", "annotate -deployment-id -registered-at, scale 0"]
+        [
+            "annotate deregistering deregistering-since",
+            "deregister dp_3",
+            "annotate -deployment-id -registered-at, scale 0"
+        ]
     );
     assert_eq!(state(&world, 0), Some(VersionState::Retired));
     assert_eq!(world.decide().plan.outcome, Outcome::Settled);
