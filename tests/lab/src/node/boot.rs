@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use kube::{Client, Config};
 
 use super::{
     Component, Node, addons, base_images, configuration, kubeconfig,
@@ -151,10 +152,10 @@ async fn start(context: &Context, site: &Site, node: &Node, step: &Step) -> Resu
 }
 
 async fn control_plane(site: &Site, node: &Node) -> Result<usize> {
-    let mut started = 0;
-    for component in [Component::Etcd, Component::KubeApiserver] {
-        started += usize::from(ensure(site, component).await?);
-    }
+    let mut started = usize::from(ensure(site, Component::Etcd).await?);
+    // kube-apiserver gives up after 20 s, and etcd may take longer to read what it has from a cold disk.
+    etcd_answers(site).await?;
+    started += usize::from(ensure(site, Component::KubeApiserver).await?);
     apiserver_answers(site, node).await?;
     for component in [Component::KubeControllerManager, Component::KubeScheduler] {
         started += usize::from(ensure(site, component).await?);
@@ -167,6 +168,17 @@ async fn runtime(context: &Context, site: &Site, node: &Node) -> Result<usize> {
     containerd_answers(site, node).await?;
     base_images::ensure(context, node).await?;
     Ok(usize::from(started))
+}
+
+async fn etcd_answers(site: &Site) -> Result<()> {
+    // A second call finds the provider in place: that is no failure.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::try_from(Config::new(site.etcd().parse()?))?;
+    let ready = || async {
+        let request = http::Request::get("/readyz").body(Vec::new()).context("a request")?;
+        client.request_text(request).await.map(drop).context("etcd is not ready")
+    };
+    answers(site, &[Component::Etcd], ready).await
 }
 
 async fn apiserver_answers(site: &Site, node: &Node) -> Result<()> {

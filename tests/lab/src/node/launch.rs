@@ -42,7 +42,7 @@ pub(super) fn ports(site: &Site, component: Component) -> Vec<u16> {
 }
 
 fn etcd(site: &Site) -> Vec<String> {
-    let client = format!("http://127.0.0.1:{}", site.ports.etcd_port);
+    let client = site.etcd();
     let peer = format!("http://127.0.0.1:{}", site.ports.etcd_peer_port);
     options(&[
         ("name", NODE_NAME),
@@ -64,7 +64,7 @@ fn containerd(site: &Site) -> Vec<String> {
 
 fn apiserver(site: &Site) -> Vec<String> {
     options(&[
-        ("etcd-servers", &format!("http://127.0.0.1:{}", site.ports.etcd_port)),
+        ("etcd-servers", &site.etcd()),
         ("bind-address", "0.0.0.0"),
         ("advertise-address", ADDRESS),
         ("secure-port", &site.ports.api_port.to_string()),

@@ -68,6 +68,11 @@ impl Site {
         daemon(&self.state, component)
     }
 
+    /// Where etcd answers.
+    pub(super) fn etcd(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.etcd_port)
+    }
+
     /// containerd's socket.
     pub(super) fn socket(&self) -> PathBuf {
         self.run.join("containerd.sock")

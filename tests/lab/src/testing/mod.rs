@@ -130,6 +130,8 @@ struct Ended {
     layer: Layer,
     tally: Tally,
     time: Duration,
+    /// Why it came to no tests.
+    error: Option<String>,
 }
 
 /// `cargo lab test`.
@@ -140,15 +142,15 @@ pub async fn run(context: &Context, arguments: TestArgs) -> Result<ExitCode> {
     for layer in arguments.chosen(context.options.kubernetes, ours) {
         context.progress.say(format_args!("── {layer}"));
         let since = Instant::now();
-        let tally = match run_layer(context, layer, &arguments).await {
-            Ok(tally) => tally,
-            Err(error) => {
-                eprintln!("\nerror: {layer}: {error:#}");
-                Tally::of_check(false)
-            }
+        let (tally, error) = match run_layer(context, layer, &arguments).await {
+            Ok(tally) => (tally, None),
+            Err(error) => (Tally::of_check(false), Some(format!("error: {layer}: {error:#}"))),
         };
-        ended.push(Ended { layer, tally, time: since.elapsed() });
+        error.iter().for_each(|error| eprintln!("\n{error}"));
+        ended.push(Ended { layer, tally, time: since.elapsed(), error });
     }
+    // Again: of a long run its end is what people have in front of them.
+    ended.iter().filter_map(|layer| layer.error.as_ref()).for_each(|error| println!("\n{error}"));
     println!("\n{}", summary(&ended));
     let mut total = Tally::default();
     for layer in &ended {
@@ -237,7 +239,7 @@ fn summary(ended: &[Ended]) -> String {
 
 impl Ended {
     fn row(&self) -> String {
-        let Self { layer, tally: Tally { passed, failed, skipped }, time } = self;
+        let Self { layer, tally: Tally { passed, failed, skipped }, time, error: _ } = self;
         let minutes = layer.budget().as_secs() / 60;
         let late = if *time > layer.budget() { format!("  over {minutes} min") } else { String::new() };
         let (name, seconds) = (<&str>::from(layer), time.as_secs());
@@ -290,6 +292,7 @@ mod tests {
             layer,
             tally: Tally::of_check(true),
             time: Duration::from_secs(seconds),
+            error: None,
         };
         insta::assert_snapshot!(summary(&[ended(Layer::Format, 3), ended(Layer::Unit, 301)]), @r"
         LAYER           PASSED  FAILED SKIPPED     TIME
