@@ -1,16 +1,20 @@
 //! The audit log (M8): one line of JSON for each request, in the shape of kube-apiserver's own events.
 //!
 //! Invariant: no body, no query, no header and no token is written. A request never waits for the log: lines that
-//! cannot be written in time are counted. The id joins a line with kube-apiserver's about the same request.
+//! cannot be written in time are counted. The id joins a line with kube-apiserver's about the same request. Lines that
+//! come together leave together: each write wakes whoever collects the logs of containers, on the same processors.
 
 mod event;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::Request;
 use http::StatusCode;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::authz::Decision;
 use crate::metrics::Metrics;
@@ -20,6 +24,10 @@ use event::Fields;
 
 /// Lines that may wait to be written.
 const WAITING: usize = 4096;
+/// Between two writes.
+const PAUSE: Duration = Duration::from_millis(50);
+/// What is left at the end is written in this time, or not at all.
+const LAST: Duration = Duration::from_secs(2);
 
 /// What is recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, strum::EnumString)]
@@ -46,6 +54,8 @@ pub struct Note(Arc<Mutex<Fields>>);
 pub struct Log {
     level: Level,
     queue: Option<mpsc::Sender<String>>,
+    writer: TaskTracker,
+    ending: CancellationToken,
     metrics: Metrics,
 }
 
@@ -53,15 +63,32 @@ impl Log {
     /// Writes to `out` from a task of its own.
     pub fn new(level: Level, out: impl AsyncWrite + Send + Unpin + 'static, metrics: Metrics) -> Self {
         let (queue, lines) = mpsc::channel(WAITING);
+        let log = Self { level, queue: Some(queue).filter(|_| level != Level::None), metrics, ..Self::off() };
         if level != Level::None {
-            tokio::spawn(write(lines, out));
+            log.writer.spawn(write(lines, out, log.ending.clone()));
         }
-        Self { level, queue: Some(queue).filter(|_| level != Level::None), metrics }
+        log.writer.close();
+        log
     }
 
     /// Writes nothing.
     pub fn off() -> Self {
-        Self { level: Level::None, queue: None, metrics: Metrics::unread() }
+        Self {
+            level: Level::None,
+            queue: None,
+            writer: TaskTracker::new(),
+            ending: CancellationToken::new(),
+            metrics: Metrics::unread(),
+        }
+    }
+
+    /// Writes what waits, and nothing that comes later.
+    pub(crate) async fn end(&self) {
+        self.ending.cancel();
+        self.writer.close();
+        if tokio::time::timeout(LAST, self.writer.wait()).await.is_err() {
+            tracing::warn!("the last lines of the audit log could not be written");
+        }
     }
 
     pub(crate) fn record(&self, note: &Note, code: StatusCode) {
@@ -102,11 +129,26 @@ impl Note {
     }
 }
 
-async fn write(mut lines: mpsc::Receiver<String>, mut out: impl AsyncWrite + Unpin) {
-    while let Some(line) = lines.recv().await {
-        let written = out.write_all(line.as_bytes()).await;
-        if let Err(error) = written.and(if lines.is_empty() { out.flush().await } else { Ok(()) }) {
+async fn write(
+    mut lines: mpsc::Receiver<String>,
+    mut out: impl AsyncWrite + Unpin,
+    ending: CancellationToken,
+) {
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            biased;
+            received = lines.recv_many(&mut batch, WAITING) => if received == 0 { return },
+            () = ending.cancelled() => lines.close(),
+        }
+        let written = out.write_all(batch.concat().as_bytes()).await;
+        if let Err(error) = written.and(out.flush().await) {
             tracing::error!(%error, "failed to write the audit log");
+        }
+        batch.clear();
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = ending.cancelled() => {}
         }
     }
 }

@@ -110,7 +110,7 @@ impl Server {
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let (health, grace, limits, tls) = (self.health.clone(), self.grace, self.limits, self.tls.clone());
-        let gate = health.gate("shutdown", "not serving yet");
+        let (gate, audit) = (health.gate("shutdown", "not serving yet"), self.audit.clone());
         let connections = TaskTracker::new();
         let acceptor = Acceptor {
             config: tls.config(),
@@ -124,6 +124,7 @@ impl Server {
         gate.open();
         tokio::join!(acceptor.run(listener), announce(gate, grace.delay, &shutdown, &stop));
         drain(&connections, grace.drain, &cut).await;
+        audit.end().await;
     }
 
     /// All stages around the router, as one router; for tests without a network.

@@ -1,3 +1,6 @@
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use axum::body::Body;
 use http::HeaderValue;
 
@@ -59,4 +62,49 @@ async fn m8_lines_reach_the_writer() {
     let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(read));
     let line = lines.next_line().await.unwrap().unwrap();
     assert!(line.contains(r#""auditID":"id-1""#), "{line}");
+}
+
+/// Notes each write.
+#[derive(Clone, Debug, Default)]
+struct Writes(Arc<Mutex<Vec<String>>>);
+
+impl AsyncWrite for Writes {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        self.0.lock().unwrap().push(String::from_utf8(bytes.to_vec()).unwrap());
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn m8_lines_that_come_together_leave_together_and_the_last_ones_are_written() {
+    let writes = Writes::default();
+    let log = Log::new(Level::Metadata, writes.clone(), Metrics::unread());
+    let record =
+        |count: usize| (0..count).for_each(|_| log.record(&note("/apis/g/v1/things"), StatusCode::OK));
+    let lines = || writes.0.lock().unwrap().iter().map(|it| it.lines().count()).collect::<Vec<_>>();
+    record(1);
+    tokio::time::sleep(PAUSE / 2).await;
+    assert_eq!(lines(), [1], "the first one waits for nobody");
+    record(300);
+    tokio::time::sleep(PAUSE).await;
+    assert_eq!(lines(), [1, 300]);
+    record(2);
+    log.end().await;
+    assert_eq!(lines(), [1, 300, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn m8_a_writer_that_is_stuck_holds_up_no_end() {
+    let (_never_read, write) = tokio::io::duplex(16);
+    let log = Log::new(Level::Metadata, write, Metrics::unread());
+    log.record(&note("/apis/g/v1/things"), StatusCode::OK);
+    log.end().await;
 }
