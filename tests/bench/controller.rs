@@ -52,8 +52,8 @@ pub(super) async fn run(words: &[String]) -> Result {
     ensure!(lab.is_ours(), "processes of a cluster elsewhere cannot be looked at");
     let stand = Stand::new(&lab).await?;
     let measured = measure(&stand, &arguments).await;
-    stand.tear_down().await?;
-    measured
+    // What went wrong first is what is said.
+    measured.and(stand.tear_down().await)
 }
 
 async fn measure(stand: &Stand, arguments: &Args) -> Result {

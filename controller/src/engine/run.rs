@@ -1,4 +1,7 @@
 //! Runs the passes of one kind: kube's scheduler takes each object once at a time, however often it was woken.
+//!
+//! Each pass is a task of its own: the scheduler polls all that are under way whenever one of them wakes, which took a
+//! quarter of the controller's time when hundreds of versions were rolled.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,7 +10,10 @@ use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use kube::runtime::controller::{self, Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use super::pace::{AFTER_A_RACE, Pace};
 use super::{Context, Error, Kind, behind, observed, reconcile};
@@ -42,7 +48,7 @@ pub(crate) async fn run<K: Kind>(
     let shared = Arc::new(Shared { context, pace: Pace::default() });
     let config = Config::default().concurrency(CONCURRENCY);
     let passes = controller::applier(
-        |object, shared| pass(object, shared).boxed(),
+        |object, shared| apart(pass(object, shared)).boxed(),
         |object, error, shared| after_failure(object.as_ref(), error, &shared),
         shared.clone(),
         store,
@@ -56,6 +62,17 @@ pub(crate) async fn run<K: Kind>(
     tokio::select! {
         () = passes.for_each(conclude) => {}
         () = behind::count(&counting.0, &counting.1) => {}
+    }
+}
+
+/// Runs it in a task that ends with whoever waits for it.
+async fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let task = AbortOnDropHandle::new(tokio::spawn(work.in_current_span()));
+    match task.await.map_err(JoinError::try_into_panic) {
+        Ok(output) => output,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The whole program ends.
+        Err(Err(_)) => std::future::pending().await,
     }
 }
 
@@ -87,5 +104,29 @@ fn conclude<K: Kind>(shared: &Shared<K>, result: Concluded<K>) {
             shared.context.restates.forget(&reference.clone().into_kind_unchecked(()));
         }
         shared.pace.forget(&reference);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_runs_apart_ends_with_whoever_waits_for_it() {
+        let (dropped, hears) = tokio::sync::oneshot::channel::<()>();
+        let work = apart(async move {
+            let _held = dropped;
+            std::future::pending::<()>().await;
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(10), work).await.is_err(), "it does not end");
+        assert!(hears.await.is_err(), "it is gone with whoever waited");
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "as it was")]
+    async fn a_panic_is_passed_on() {
+        apart(async { panic!("as it was") }).await;
     }
 }

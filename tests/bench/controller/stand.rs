@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// How many requests are under way while many objects are made.
 const AT_A_TIME: usize = 10;
 /// Until many objects are gone.
-const GONE: Duration = Duration::from_mins(5);
+const GONE: Duration = Duration::from_mins(10);
 /// Milliseconds until a pod is ready: as long as the quickest real ones. The node's rules for a new Service need a
 /// second, too, and who registers before they are there waits for a connection.
 const START: &str = "2000";

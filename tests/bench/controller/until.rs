@@ -15,8 +15,8 @@ use kube::{
 use restate_tests::Result;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-/// Nothing here takes longer.
-const LIMIT: Duration = Duration::from_mins(10);
+/// Nothing here takes longer: a roll of 1,000 is a quarter of an hour of Restate's own work.
+const LIMIT: Duration = Duration::from_mins(30);
 
 /// Waits for it, from now on.
 pub(super) struct Until {
