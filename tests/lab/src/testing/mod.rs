@@ -146,11 +146,15 @@ pub async fn run(context: &Context, arguments: TestArgs) -> Result<ExitCode> {
             Ok(tally) => (tally, None),
             Err(error) => (Tally::of_check(false), Some(format!("error: {layer}: {error:#}"))),
         };
-        error.iter().for_each(|error| eprintln!("\n{error}"));
+        if let Some(error) = &error {
+            eprintln!("\n{error}");
+        }
         ended.push(Ended { layer, tally, time: since.elapsed(), error });
     }
     // Again: of a long run its end is what people have in front of them.
-    ended.iter().filter_map(|layer| layer.error.as_ref()).for_each(|error| println!("\n{error}"));
+    for error in ended.iter().filter_map(|layer| layer.error.as_ref()) {
+        println!("\n{error}");
+    }
     println!("\n{}", summary(&ended));
     let mut total = Tally::default();
     for layer in &ended {

@@ -273,8 +273,9 @@ fn an_unrecorded_registration_of_a_superseded_version_comes_to_rest() {
 fn an_unrecorded_deregistration_is_remembered_by_who_sees_less(#[case] crashes: &[Event]) {
     let mut world = live(&[Event::Pass, Event::Round]);
     world.delete();
-    let after = [Event::OldObject, Event::Poll].iter().chain(crashes).chain([&Event::OldObject]);
-    after.for_each(|event| happen(&mut world, event));
+    for event in [Event::OldObject, Event::Poll].iter().chain(crashes).chain([&Event::OldObject]) {
+        happen(&mut world, event);
+    }
     let settled = world.settle();
     assert!(world.gone, "{settled:?}");
 }
