@@ -117,7 +117,8 @@ async fn judge(world: &World, waiting: UnboundedReceiver<Waiting>, size: Size) -
     };
     let effects = world.ledger.effects();
     let called = with_pins(world, called, &seen).await?;
-    let mut violations: BTreeSet<_> = oracle::judge(&called, &effects).into_iter().collect();
+    let mut violations: BTreeSet<_> =
+        oracle::judge(&called, &effects, oracle::Runs::OneByOne).into_iter().collect();
     violations.append(&mut seen.violations);
     if violations.is_empty() {
         violations.extend(restlessness(world, &rollouts, size.rest).await);

@@ -20,7 +20,7 @@ use crate::{
     ingress::{Call, Ingress},
     lab::Image,
     ledger::Ledger,
-    oracle::{self, Violation},
+    oracle::{self, Runs, Violation},
     traffic::Traffic,
 };
 
@@ -141,7 +141,7 @@ impl Load {
             answers.into_iter().map(|(call, ids, answer)| call.called(ids, answer)).collect();
         let effects = self.ledger.effects();
         Ok(Verdict {
-            violations: oracle::judge(&called, &effects),
+            violations: oracle::judge(&called, &effects, Runs::Overlapping),
             traffic,
             calls: called.len(),
             effects: effects.len(),

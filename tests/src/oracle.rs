@@ -66,12 +66,18 @@ pub enum Violation {
         seen: String,
     },
     /// Journal and ledger differ.
-    #[error("{key}: step {step} has no effect, or another one than its journal says")]
+    #[error(
+        "{key}: step {step} has no effect, or another one than its journal says: {journal:?} of {ledger:?}"
+    )]
     WrongEffect {
         /// The call.
         key: String,
         /// Its step.
         step: u32,
+        /// What the journal holds.
+        journal: Option<u64>,
+        /// What the ledger gave, in order.
+        ledger: Vec<u64>,
     },
     /// A step was done again although its result was recorded.
     #[error("{key}: step {step} was done again after a later one")]
@@ -114,13 +120,24 @@ impl Violation {
     }
 }
 
+/// Who runs a call: what Restate can promise about an effect that was done more than once depends on it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Runs {
+    /// One attempt at a time: the journal holds the last effect of each step.
+    OneByOne,
+    /// A node that was killed or has lost its lead may have an attempt under way, in the service, when its successor
+    /// begins the next one: the journal holds one of the effects, be it not the last.
+    Overlapping,
+}
+
 /// All that is wrong with these calls.
-pub fn judge(calls: &[Called], effects: &[Effect]) -> Vec<Violation> {
+pub fn judge(calls: &[Called], effects: &[Effect], runs: Runs) -> Vec<Violation> {
     let mut by_key: HashMap<&str, Vec<&Effect>> = HashMap::new();
     for effect in effects {
         by_key.entry(&effect.key).or_default().push(effect);
     }
-    let of_call = |call: &Called| judge_call(call, by_key.get(call.key.as_str()).map_or(&[], Vec::as_slice));
+    let of_call =
+        |call: &Called| judge_call(call, by_key.get(call.key.as_str()).map_or(&[], Vec::as_slice), runs);
     calls.iter().flat_map(of_call).chain(miscounted(calls)).collect()
 }
 
@@ -130,7 +147,7 @@ pub fn repeated(effects: &[Effect]) -> usize {
     effects.len() - distinct.len()
 }
 
-fn judge_call(call: &Called, effects: &[&Effect]) -> Vec<Violation> {
+fn judge_call(call: &Called, effects: &[&Effect], runs: Runs) -> Vec<Violation> {
     let key = call.key.clone();
     let mut found = Vec::new();
     if call.invocations.len() > 1 {
@@ -143,7 +160,7 @@ fn judge_call(call: &Called, effects: &[&Effect]) -> Vec<Violation> {
             return found;
         }
     };
-    found.extend(wrong_effects(call, walked, effects));
+    found.extend(wrong_effects(call, walked, effects, runs));
     found.extend(done_again(&key, effects));
     let pinned = walked.marks.first().map_or(&walked.version, |mark| &mark.version);
     let another = parts(walked, effects).chain(&call.pinned).find(|by| *by != pinned);
@@ -158,13 +175,20 @@ fn parts<'a>(walked: &'a Walked, effects: &'a [&Effect]) -> impl Iterator<Item =
     journal.chain(ledger).chain([&walked.version])
 }
 
-/// The journal holds what the last effect of each step gave.
-fn wrong_effects(call: &Called, walked: &Walked, effects: &[&Effect]) -> Vec<Violation> {
-    let last: HashMap<u32, u64> = effects.iter().map(|effect| (effect.step, effect.token)).collect();
+/// The journal holds what the last effect of each step gave, or one of them where attempts overlap.
+fn wrong_effects(call: &Called, walked: &Walked, effects: &[&Effect], runs: Runs) -> Vec<Violation> {
     let journal: HashMap<u32, u64> = walked.marks.iter().map(|mark| (mark.step, mark.token)).collect();
-    let wrong = |step: &u32| !last.contains_key(step) || last.get(step) != journal.get(step);
-    let steps = (0..call.steps).filter(wrong);
-    steps.map(|step| Violation::WrongEffect { key: call.key.clone(), step }).collect()
+    let wrong = |step: u32| {
+        let of_step = effects.iter().filter(|effect| effect.step == step);
+        let ledger: Vec<u64> = of_step.map(|effect| effect.token).collect();
+        let journal = journal.get(&step).copied();
+        let right = journal.is_some_and(|token| match runs {
+            Runs::OneByOne => ledger.last() == Some(&token),
+            Runs::Overlapping => ledger.contains(&token),
+        });
+        (!right).then(|| Violation::WrongEffect { key: call.key.clone(), step, journal, ledger })
+    };
+    (0..call.steps).filter_map(wrong).collect()
 }
 
 /// A later step begins when the result of an earlier one is in the journal: from then on it is never done again.
@@ -225,7 +249,9 @@ mod tests {
         call("v2", &[(0, "v2", 1), (1, "v2", 2)])
     )]
     fn what_restate_promises_is_right(#[case] effects: Vec<Effect>, #[case] call: Called) {
-        assert_eq!(judge(&[call], &effects), []);
+        let calls = [call];
+        assert_eq!(judge(&calls, &effects, Runs::OneByOne), []);
+        assert_eq!(judge(&calls, &effects, Runs::Overlapping), []);
     }
 
     #[rstest]
@@ -258,8 +284,18 @@ mod tests {
         #[case] call: Called,
         #[case] words: &str,
     ) {
-        let found = judge(&[call], &effects);
+        let found = judge(&[call], &effects, Runs::OneByOne);
         assert!(found.iter().any(|found| found.to_string().contains(words)), "{found:?}");
+    }
+
+    #[test]
+    fn attempts_that_overlap_leave_one_of_their_effects_in_the_journal() {
+        let effects = [effect(0, "v1", 0), effect(1, "v1", 1), effect(1, "v1", 2)];
+        let first = call("v1", &[(0, "v1", 0), (1, "v1", 1)]);
+        assert_eq!(judge(&[first], &effects, Runs::Overlapping), []);
+        let neither = call("v1", &[(0, "v1", 0), (1, "v1", 3)]);
+        let found = judge(&[neither], &effects, Runs::Overlapping);
+        assert!(matches!(&found[..], [Violation::WrongEffect { step: 1, .. }]), "{found:?}");
     }
 
     #[test]
@@ -267,9 +303,12 @@ mod tests {
         let effects = [effect(0, "v1", 0), effect(1, "v1", 1)];
         let mut twice = call("v1", &[(0, "v1", 0), (1, "v1", 1)]);
         twice.invocations.insert("inv_2".to_owned());
-        assert!(matches!(&judge(&[twice.clone()], &effects)[..], [Violation::Several { .. }]));
+        assert!(matches!(
+            &judge(std::slice::from_ref(&twice), &effects, Runs::OneByOne)[..],
+            [Violation::Several { .. }]
+        ));
         twice.invocations.clear();
-        let found = judge(&[twice.clone(), twice], &effects);
+        let found = judge(&[twice.clone(), twice], &effects, Runs::OneByOne);
         assert!(
             matches!(&found[..], [Violation::Miscounted { counts, .. }] if *counts == [1, 1]),
             "{found:?}"
