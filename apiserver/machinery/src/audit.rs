@@ -67,7 +67,6 @@ impl Log {
         if level != Level::None {
             log.writer.spawn(write(lines, out, log.ending.clone()));
         }
-        log.writer.close();
         log
     }
 
