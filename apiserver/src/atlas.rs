@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use restate_client::query::Scope;
 use restate_crd::RestateDeployment;
-use restate_model::{DeploymentId, Invocation, Registry, Service, ServiceName, Snapshot};
+use restate_model::{DeploymentId, Failure, Invocation, Registry, Service, ServiceName, Snapshot};
 use restate_plan::Admin;
 use restate_plan::deployment::View;
 
@@ -167,9 +167,12 @@ impl Territory {
         }
     }
 
-    /// Whether it did not answer when it was last asked, or was never asked.
+    /// Whether it did not tell what is registered when it was last asked, or was never asked. That it could not count
+    /// work, which is asked later in the same round, is no silence.
     pub(crate) fn is_silent(&self) -> bool {
-        self.snapshot.registry.is_none() || self.snapshot.failure.is_some()
+        let told_at = self.observed_at();
+        let failed_later = |failure: &Failure| told_at < Some(failure.at);
+        told_at.is_none() || self.snapshot.failure.as_ref().is_some_and(failed_later)
     }
 
     /// The services that Restate routes to a version of somebody's, with their owners.
@@ -241,15 +244,15 @@ impl Territory {
         }
     }
 
-    /// Whether Restate calls this deployment at the Service of this name.
-    /// An answer that was asked before the version was made cannot name it; and who does not answer now may have known
-    /// it for long.
+    /// Whether a version may be registered here without having been told of: an answer that was asked before it was made
+    /// cannot name it, and who does not answer now may have known it for long.
     fn has_not_told(&self, view: &View) -> bool {
         let names = |id| self.registry().is_some_and(|registry| registry.deployments.contains_key(id));
         let too_early = self.observed_at() < view.created_at;
         view.deployment_id.as_ref().is_some_and(|id| !names(id)) && (self.is_silent() || too_early)
     }
 
+    /// Whether Restate calls this deployment at the Service of this name.
     fn is_at(&self, id: &DeploymentId, service: &str, namespace: &str) -> bool {
         let registered = self.registry().and_then(|registry| registry.deployments.get(id));
         registered.is_some_and(|registered| is_service(&registered.endpoint, service, namespace))

@@ -44,6 +44,10 @@ use restates::Restates;
 use turnstile::Turnstiles;
 use world::World;
 
+/// Much that is small is read and dropped at once; the system's keeps a heap for each thread unless it is told not to.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();

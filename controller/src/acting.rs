@@ -14,7 +14,7 @@ use kube::Client;
 use kube::client::ClientBuilder;
 use restate_client::Policy;
 use restate_client::transport::{Options, Transport};
-use restate_crd::{Conditions, RestateCluster};
+use restate_crd::Conditions;
 use restate_plan::cluster::{Operator, Peer};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -158,9 +158,9 @@ impl Acting {
         let (context, stores, wakers) = (&self.context, &self.context.stores, &self.wakers);
         let stop = || self.stop.clone();
         tokio::join!(
-            engine::run(context.clone(), stores.clusters.reader(), &wakers.clusters, stop()),
-            engine::run(context.clone(), stores.deployments.reader(), &wakers.deployments, stop()),
-            engine::run(context.clone(), stores.environments.reader(), &wakers.environments, stop()),
+            engine::run(context.clone(), stores.clusters.clone(), &wakers.clusters, stop()),
+            engine::run(context.clone(), stores.deployments.clone(), &wakers.deployments, stop()),
+            engine::run(context.clone(), stores.environments.clone(), &wakers.environments, stop()),
         );
     }
 
@@ -239,9 +239,8 @@ fn operator(args: &Args, namespace: &str, identity: &str) -> Operator {
 
 /// What all clusters say of themselves.
 fn clusters(stores: &Stores) -> impl Fn() -> Vec<Conditions> + Send + Sync + use<> {
-    let clusters = stores.clusters.reader();
-    let said = |cluster: &Arc<RestateCluster>| Some(cluster.status.as_ref()?.conditions.clone());
-    move || clusters.state().iter().filter_map(said).collect()
+    let clusters = stores.clusters.clone();
+    move || clusters.all().filter_map(|cluster| Some(cluster.status.as_ref()?.conditions.clone())).collect()
 }
 
 fn marks(place: &Place, namespace: &str) -> Marks {

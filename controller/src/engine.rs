@@ -19,10 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use restate_plan::{ObjectRef, Outcome};
+use restate_plan::{Finalizer, ObjectRef, Outcome};
 
 pub(crate) use context::Context;
-pub(crate) use kind::{Decision, Finalizer, Kind};
+pub(crate) use kind::{Decision, Kind};
 pub(crate) use observe::observed;
 pub(crate) use publish::Said;
 pub(crate) use run::run;
@@ -129,10 +129,9 @@ pub(crate) struct Pass {
 
 /// One pass over one object.
 pub(crate) async fn reconcile<K: Kind>(object: Arc<K>, context: &Context) -> Result<Pass, Error> {
-    let seen = K::gather(&object, context).await?;
-    let decision = K::decide(&object, &seen, context.now());
+    let mut decision = decide(&object, context).await?;
     if let (Some(who), Some(demand)) = (K::wanted_by(&object), &decision.demand) {
-        context.restates.demand(&who, demand, &decision.plan.outcome);
+        context.restates.demand(&who, demand, &decision.plan.outcome, decision.known.take());
     }
     if finalize::is_missing(object.as_ref(), decision.finalizer) {
         finalize::change(&object, context).await?;
@@ -161,6 +160,12 @@ pub(crate) async fn reconcile<K: Kind>(object: Arc<K>, context: &Context) -> Res
         finalize::change(&object, context).await?;
     }
     Ok(Pass { outcome: decision.plan.outcome, acted: done.acted > 0, unsaid })
+}
+
+/// What was looked at is let go: steps can take long, and many passes are under way.
+async fn decide<K: Kind>(object: &Arc<K>, context: &Context) -> Result<Decision<K::Status>, Error> {
+    let seen = K::gather(object, context).await?;
+    Ok(K::decide(object, &seen, context.now()))
 }
 
 /// A refusal is written down where the next plan finds it, and said.

@@ -26,8 +26,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::{Api, Client};
+use kube::api::GetParams;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Request};
+use kube::{Api, Client, Resource};
 use restate_client::turns::Turn;
 use restate_plan::{Admin, ObjectRef, Registration, Step};
 
@@ -80,6 +81,9 @@ pub(crate) struct Done {
     /// What failed, on the main path or beside it.
     pub(crate) failed: Option<Error>,
 }
+
+/// A request, or why there is none.
+type Asked = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
 
 impl Executor {
     /// Performs the steps on behalf of `subject`.
@@ -175,14 +179,27 @@ impl Executor {
         }
     }
 
-    /// Waits for the API server's answer, but not for ever; keeps what it says.
-    async fn answered<F>(&self, object: &ObjectRef, verb: &'static str, request: F) -> Result<(), Error>
-    where
-        F: Future<Output = Result<DynamicObject, kube::Error>>,
-    {
-        let answer = within(object, verb, request).await?;
-        self.stores.absorb(answer);
+    /// What the API server answers, in good time.
+    async fn sent(&self, object: &ObjectRef, verb: &'static str, request: Asked) -> Result<String, Error> {
+        let request = request.map_err(kube::Error::BuildRequest);
+        let request = request.map_err(|source| Error::of_api(object, verb, source))?;
+        within(object, verb, self.client.request_text(request)).await
+    }
+
+    /// The same; what it says is kept.
+    async fn answered(&self, object: &ObjectRef, verb: &'static str, request: Asked) -> Result<(), Error> {
+        let answer = self.sent(object, verb, request).await?;
+        self.stores.absorb(object, &answer);
         Ok(())
+    }
+
+    /// Looks at the object, so that the next plan sees it as it is. That it is gone a watch will tell.
+    async fn look(&self, object: &ObjectRef) -> Result<(), Error> {
+        let request = requests(object).get(&object.name, &GetParams::default());
+        match self.answered(object, "get", request).await {
+            Err(Error::Overtaken { .. }) => Ok(()),
+            answered => answered,
+        }
     }
 }
 
@@ -196,6 +213,11 @@ where
         Ok(Err(source)) => Err(Error::of_api(object, verb, source)),
         Err(_) => Err(Error::Slow { verb, object: Box::new(object.clone()) }),
     }
+}
+
+/// Requests about objects like this one, for whoever wants no more of the answer than what is kept.
+fn requests(object: &ObjectRef) -> Request {
+    Request::new(DynamicObject::url_path(&resource(object), object.namespace.as_deref()))
 }
 
 fn resource(object: &ObjectRef) -> ApiResource {

@@ -25,6 +25,10 @@ use clap::Parser;
 
 use args::{Args, Command};
 
+/// Much that is small is read and dropped at once; the system's keeps a heap for each thread unless it is told not to.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Most of a pass is waiting.
 const WORKERS: usize = 2;
 /// Names are looked up beside the workers. Each thread costs memory of its own that is never given back.

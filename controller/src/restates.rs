@@ -20,14 +20,15 @@ use restate_client::turns::Turn;
 use restate_client::{Endpoint, Policy, Pollers, Subscription, Transport, Turns};
 use restate_crd::RestateDeployment;
 use restate_model::{EndpointKey, Snapshot};
-use restate_plan::{Admin, LookAgain, Outcome, deployment::Demand};
+use restate_plan::deployment::{Demand, Next};
+use restate_plan::{Admin, LookAgain, Outcome};
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use calls::Error;
 
 use crate::runtime::metrics::Metrics;
 use crate::watches::Wakers;
-use wants::Want;
+use wants::{Ear, Want};
 
 /// How many changes of one Restate's registry are under way at the same time. Restate keeps it as one value, which each
 /// change reads, and writes back if nobody was faster: many at once wear out its tries and its processor, and none gets
@@ -79,8 +80,14 @@ impl Restates {
         Some(self.state().followed.get(&admin.key)?.subscription.snapshot())
     }
 
-    /// From now on, `who` wants this, and no longer what it wanted before.
-    pub(crate) fn demand(&self, who: &Wanting, wanted: &Demand, outcome: &Outcome) {
+    /// From now on, `who` wants this, and no longer what it wanted before. It was decided on what was `known`.
+    pub(crate) fn demand(
+        &self,
+        who: &Wanting,
+        wanted: &Demand,
+        outcome: &Outcome,
+        known: Option<Arc<Snapshot>>,
+    ) {
         let Demand { admin, registry, usage, next, interest } = wanted;
         let question = match (usage, registry) {
             (true, _) => Some(restate_client::Demand::Usage),
@@ -90,14 +97,18 @@ impl Restates {
         let (Some(admin), Some(question)) = (admin, question) else { return self.forget(who) };
         let Some(subscription) = self.follow(admin) else { return self.forget(who) };
         // A moment to come is no reason to miss an answer before it.
-        let waits = match outcome {
+        let next = match outcome {
             Outcome::Waiting { look_again: LookAgain::OnSnapshot | LookAgain::At(_), .. } => *next,
             Outcome::Waiting { look_again: LookAgain::OnChange | LookAgain::After(_), .. }
-            | Outcome::Settled => false,
+            | Outcome::Settled => Next::News,
         };
+        let ear = Ear { interest: interest.clone(), next, known: known.unwrap_or_default() };
         let mut state = self.state();
         let before = state.wants.remove(who);
-        let want = Want::renewed(before, &admin.key, &subscription, question, interest).waiting(waits);
+        let mut want = Want::renewed(before, &admin.key, &subscription, question, ear);
+        if want.ear.hears_at_once(&subscription.snapshot()) {
+            self.wakers.deployments.push(who.clone());
+        }
         state.wants.insert(who.clone(), want);
         state.tidy();
     }

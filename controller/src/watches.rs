@@ -9,7 +9,6 @@ mod feed;
 mod kept;
 mod route;
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
@@ -17,16 +16,19 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::core::DynamicObject;
 use kube::{Api, Client, Resource};
 use restate_crd::label::OWNED_BY;
 use restate_crd::{RestateCloudEnvironment, RestateCluster, RestateDeployment};
+use restate_plan::ObjectRef;
+use restate_plan::received::Received;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use cache::{Cache, Change};
 pub(crate) use kept::Kept;
+#[cfg(test)]
+pub(crate) use route::Wish;
 pub(crate) use route::{Concerns, Queue, Stored, Wakers};
 
 use crate::runtime::health::Readiness;
@@ -45,11 +47,9 @@ macro_rules! stores {
 
         impl Stores {
             /// Takes over an object that the API server has just answered with, where its kind is kept.
-            pub(crate) fn absorb(&self, object: DynamicObject) {
-                let Some(types) = &object.types else { return };
-                let (api_version, kind) = (types.api_version.clone(), types.kind.clone());
-                $(if kind == $kind::kind(&()) && api_version == $kind::api_version(&()) {
-                    if let Ok(object) = object.try_parse() {
+            pub(crate) fn absorb(&self, reference: &ObjectRef, answer: &str) {
+                $(if reference.kind == $kind::kind(&()) && reference.api_version == $kind::api_version(&()) {
+                    if let Some(object) = told(reference, answer) {
                         // The pass that wrote it looks again at once.
                         drop(self.$field.absorb(object));
                     }
@@ -88,6 +88,12 @@ stores!(
     /// The claims of the clusters' volumes.
     claims: PersistentVolumeClaim,
 );
+
+/// The object in an answer about it, where it can be read.
+pub(crate) fn told<K: Resource + DeserializeOwned>(reference: &ObjectRef, answer: &str) -> Option<K> {
+    let Received(object) = serde_json::from_str(answer).ok()?;
+    object.ok().filter(|object: &K| object.meta().name.as_ref() == Some(&reference.name))
+}
 
 /// What a watch needs to run.
 #[derive(Clone)]
@@ -131,15 +137,7 @@ pub(crate) fn open(watching: &Watching, wakers: &Arc<Wakers>) -> Stores {
 
 fn start<K>(watching: &Watching, wakers: &Arc<Wakers>, cache: &Arc<Cache<K>>, selector: &str)
 where
-    K: Resource<DynamicType = ()>
-        + Kept
-        + Concerns
-        + DeserializeOwned
-        + Clone
-        + Debug
-        + Send
-        + Sync
-        + 'static,
+    K: Concerns + Clone,
 {
     let awaited = format!("{}.{}", K::plural(&()), K::group(&()));
     watching.readiness.awaits(&awaited);

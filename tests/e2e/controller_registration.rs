@@ -186,7 +186,7 @@ async fn tries_that_may_help_are_few_and_those_that_cannot_are_none() -> Result 
 #[tokio::test]
 async fn what_somebody_else_registered_is_not_fought_over() -> Result {
     let lab = Lab::of_this_run()?;
-    let (restate, _namespace, service) = service(&lab, "foreign").await?;
+    let (restate, namespace, service) = service(&lab, "foreign").await?;
     let patient = |object: &mut Value| object["spec"]["restate"]["drainDelaySeconds"] = 600.into();
     for image in [Image::GreeterV1, Image::GreeterV2] {
         service.apply_with(image, patient).await?;
@@ -198,10 +198,19 @@ async fn what_somebody_else_registered_is_not_fought_over() -> Result {
     let named = |object: &mut Value| object["spec"]["template"]["spec"]["containers"][0]["env"] = env;
     rival.apply_with(Image::GreeterV2, named).await?;
     let theirs = rival.version(Image::GreeterV2, |version| version.state() == "Current").await?;
+    let foreign = async || {
+        let (reason, message) = service.condition_with("Ready", "False", theirs.deployment_id()).await?;
+        ensure!(reason == "ForeignDeployment", "{reason}: {message}");
+        Result::<()>::Ok(())
+    };
+    // What is decided rests on an answer of Restate that can be a second old.
+    foreign().await?;
 
     service.apply_with(Image::GreeterV1, patient).await?;
-    let (reason, message) = service.condition_with("Ready", "False", theirs.deployment_id()).await?;
-    ensure!(reason == "ForeignDeployment", "{reason}: {message}");
+    let third = "--for=jsonpath={.status.observedGeneration}=3";
+    let seen = ["-n", namespace.name(), "wait", "restatedeployment", service.name(), third, "--timeout=60s"];
+    lab.kubectl()?.run(seen).await?;
+    foreign().await?;
     service.describes(&["ForeignDeployment", theirs.deployment_id()]).await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
     ensure!(restate.routed(service.name()).await? == theirs.deployment_id(), "it was fought over");

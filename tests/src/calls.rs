@@ -3,10 +3,7 @@
 use std::time::{Duration, Instant};
 
 use http::Request;
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::Client;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -54,7 +51,7 @@ impl Calls {
         let (begun, stop) = (Instant::now(), CancellationToken::new());
         let mut callers = JoinSet::new();
         for _ in 0..CALLERS {
-            callers.spawn(call(client(lab).await?, begun, stop.clone()));
+            callers.spawn(call(lab.client_without_retry().await?, begun, stop.clone()));
         }
         Ok(Self { begun, stop, callers })
     }
@@ -83,16 +80,6 @@ impl Record {
         let ends = self.failures.first().zip(self.failures.last());
         ends.map(|(first, last)| last.at.saturating_sub(first.at)).unwrap_or_default()
     }
-}
-
-/// One that does not try again: a failure that a retry hides is a failure.
-async fn client(lab: &Lab) -> Result<Client> {
-    // Another test of this process may have been first.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let kubeconfig = Kubeconfig::read_from(lab.kubeconfig())?;
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    config.default_retry = false;
-    Ok(Client::try_from(config)?)
 }
 
 async fn call(client: Client, begun: Instant, stop: CancellationToken) -> (usize, Vec<Failure>) {

@@ -75,7 +75,7 @@ impl Lab {
         Ok(Client::try_from(self.config().await?)?)
     }
 
-    /// The same, but every answer is shown as it is: nothing is asked a second time.
+    /// The same, but every answer is shown as it is: nothing is asked a second time, which could hide a failure.
     pub async fn client_without_retry(&self) -> Result<Client> {
         let mut config = self.config().await?;
         config.default_retry = false;

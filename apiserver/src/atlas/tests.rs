@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use restate_model::{
-    Attempts, Caller, Failure, FailureKind, InvocationState, Reading, Registered, ServiceKind,
-    ServiceRevision, Target, Times,
+    Attempts, Caller, FailureKind, InvocationState, Reading, Registered, ServiceKind, ServiceRevision,
+    Target, Times,
 };
 use restate_plan::deployment::{ClusterSeen, Seen};
 use rstest::rstest;
@@ -222,10 +222,15 @@ fn offered_are_services_of_old_versions_too() {
 /// W15: an answer of before a registration, of a Restate that does not answer any more, is no word about it.
 #[rstest]
 #[case::it_answers_and_does_not_know_it(None, false)]
-#[case::it_does_not_answer_any_more(Some(FailureKind::Unreachable), true)]
-fn an_old_answer_is_not_the_whole(#[case] failure: Option<FailureKind>, #[case] owes: bool) {
+#[case::it_does_not_answer_any_more(Some(1), true)]
+#[case::it_answers_and_cannot_count_work(Some(-1), false)]
+fn an_old_answer_is_not_the_whole(#[case] failed_after: Option<i64>, #[case] owes: bool) {
     let asked_at: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
-    let failure = failure.map(|kind| Failure { at: asked_at, kind, message: String::new() });
+    let failure = failed_after.map(|millis| Failure {
+        at: asked_at + jiff::SignedDuration::from_millis(millis),
+        kind: FailureKind::Unavailable,
+        message: String::new(),
+    });
     let registry = Some(Reading { asked_at, value: Registry::default() });
     let told = Snapshot { registry, failure, ..Snapshot::default() };
     let territory = having_told(told, &[("shop", Some("dp_1")), ("fresh", None)]);

@@ -108,7 +108,12 @@ impl Invocations {
         let scope = territory.scope(|owner| is_within(owner, namespace));
         let client = self.atlas.restates.client(&territory.admin)?;
         let _turn = self.turnstiles.turn(&territory.admin.key).await?;
-        client.invocation(&scope, id).await.map_err(|error| unanswered(&territory.admin.key, &error))
+        let found = client.invocation(&scope, id).await;
+        let found = found.map_err(|error| unanswered(&territory.admin.key, &error))?;
+        if found.is_none() {
+            has_told_all(territory, namespace)?;
+        }
+        Ok(found)
     }
 }
 
@@ -122,6 +127,31 @@ impl Found {
     }
 }
 
+/// 503 where a Restate was not heard since a version of the namespace was made: it may have what is asked for.
+fn has_told_all(territory: &Territory, namespace: Option<&str>) -> Result<(), Status> {
+    if !territory.owes(namespace) {
+        return Ok(());
+    }
+    let words = format!("{} has not told yet of all versions that it has", territory.admin.key);
+    Err(Status::unavailable(words).retry_after(2))
+}
+
 fn is_within(owner: &Owner, namespace: Option<&str>) -> bool {
     namespace.is_none_or(|namespace| owner.namespace == namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::atlas::tests::{silent, territory};
+
+    /// E10: unknown is not absent.
+    #[test]
+    fn e10_who_may_have_it_without_having_told_is_not_done_with() {
+        let silent = silent(&[("shop", Some("dp_1")), ("fresh", None)]);
+        let status = has_told_all(&silent, Some("shop")).unwrap_err();
+        assert_eq!(status.code().as_u16(), 503, "{status}");
+        assert_eq!(has_told_all(&silent, Some("fresh")), Ok(()));
+        assert_eq!(has_told_all(&territory(), Some("shop")), Ok(()));
+    }
 }

@@ -6,11 +6,11 @@
 use std::fmt::Debug;
 
 use futures::StreamExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{Store, store::Writer};
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
+use restate_plan::received::Received;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -62,13 +62,13 @@ fn follow<K>(
 ) where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
 {
-    let api: Api<DeserializeGuard<K>> = Api::all(client.clone());
+    let api: Api<Received<K>> = Api::all(client.clone());
     let config = Config::default().labels(selector);
     tokio::spawn(fill(api, config, sink, (changed.clone(), trim)));
 }
 
 async fn fill<K>(
-    api: Api<DeserializeGuard<K>>,
+    api: Api<Received<K>>,
     config: Config,
     mut sink: impl Sink<K>,
     (changed, trim): (watch::Sender<u64>, fn(&mut K)),
@@ -109,26 +109,26 @@ fn is_undefined(error: &watcher::Error) -> bool {
 }
 
 /// The event with its object, without what nobody reads; none where it cannot be read.
-fn decoded<K>(event: Event<DeserializeGuard<K>>, trim: fn(&mut K)) -> Option<Event<K>>
+fn decoded<K>(event: Event<Received<K>>, trim: fn(&mut K)) -> Option<Event<K>>
 where
     K: Resource<DynamicType = ()> + Clone,
 {
-    let (guard, wrap): (_, fn(K) -> Event<K>) = match event {
+    let (received, wrap): (_, fn(K) -> Event<K>) = match event {
         Event::Init => return Some(Event::Init),
         Event::InitDone => return Some(Event::InitDone),
-        Event::Apply(guard) => (guard, Event::Apply),
-        Event::Delete(guard) => (guard, Event::Delete),
-        Event::InitApply(guard) => (guard, Event::InitApply),
+        Event::Apply(received) => (received, Event::Apply),
+        Event::Delete(received) => (received, Event::Delete),
+        Event::InitApply(received) => (received, Event::InitApply),
     };
-    let name = format!("{}/{}", guard.namespace().unwrap_or_default(), guard.name_any());
-    match guard.0 {
+    let name = format!("{}/{}", received.namespace().unwrap_or_default(), received.name_any());
+    match received.0 {
         Ok(mut object) => {
             object.managed_fields_mut().clear();
             trim(&mut object);
             Some(wrap(object))
         }
-        Err(invalid) => {
-            tracing::error!(kind = %K::kind(&()), object = name, error = invalid.error, "an object cannot be read");
+        Err(unreadable) => {
+            tracing::error!(kind = %K::kind(&()), object = name, error = unreadable.error, "an object cannot be read");
             None
         }
     }

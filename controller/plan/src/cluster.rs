@@ -9,6 +9,7 @@ mod config_map;
 mod data_loss;
 mod disruption_budget;
 mod identity;
+mod image;
 mod location;
 mod memory;
 mod metadata;
@@ -40,6 +41,7 @@ mod warnings;
 
 pub use data_loss::asks_members;
 pub use identity::{Foreign, Found, identities_to_ask};
+pub use image::image_tag;
 pub use location::{Located, NodeLabels, Topology, pods_to_ask};
 pub use plan::{deletion, plan};
 pub use progress::{Copies, Followed, asks_progress};

@@ -37,7 +37,7 @@ pub use drain::{Drain, drain};
 pub use hash::{Identity, TemplateHash};
 pub use plan::{admin, decide};
 pub use rejection::record_rejection;
-pub use seen::{ClusterSeen, Decision, Demand, Finalizer, Seen};
+pub use seen::{ClusterSeen, Decision, Demand, Next, Seen};
 pub use state::{View, ViewedService, views};
 pub use target::{endpoint, is_forbidden_address};
 pub use usage::{MAX_AGE, Usage};

@@ -12,11 +12,12 @@ pub mod bookkeeping;
 pub mod cluster;
 pub mod deployment;
 pub mod ownership;
+pub mod received;
 
 pub use object::{Object, ObjectRef, Uid};
 pub use pause::is_paused;
 pub use step::{
-    Admin, Become, ChangeNodes, Claim, Configure, Deregistration, EventKind, LeaveMetadata, LookAgain,
-    Manager, NodeChange, Note, Outcome, Patch, Plan, Proof, Propagation, Provision, Registration, Snapshot,
-    Step, TrimLog, Version,
+    Admin, Become, ChangeNodes, Claim, Configure, Deregistration, EventKind, Finalizer, LeaveMetadata,
+    LookAgain, Manager, NodeChange, Note, Outcome, Patch, Plan, Proof, Propagation, Provision, Registration,
+    Routes, Snapshot, Step, TrimLog, Version,
 };

@@ -4,7 +4,10 @@
 //! Stage in the flow: watch (what is kept of the record), plan (whether something is to be taken over), execute (how).
 //! Invariant: nobody else's entry changes. Not for the values of fields.
 
+use std::borrow::Cow;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, ObjectMeta};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Manager;
@@ -16,12 +19,16 @@ fn is_former(manager: &str) -> bool {
     manager != status && part.is_some_and(|part| !part.starts_with("lease-"))
 }
 
-/// Leaves of the record of owners what says that something is to be taken over: the rest costs memory.
-pub fn trim(meta: &mut ObjectMeta) {
-    let Some(entries) = meta.managed_fields.take() else { return };
-    let former = entries.into_iter().filter(|entry| entry.manager.as_deref().is_some_and(is_former));
-    let names = former.map(|entry| ManagedFieldsEntry { manager: entry.manager, ..Default::default() });
-    meta.managed_fields = Some(names.collect()).filter(|names: &Vec<_>| !names.is_empty());
+/// What is kept of a record: that something is to be taken over. The rest costs memory, so it is not even read.
+pub(crate) fn kept(record: &str) -> serde_json::Result<String> {
+    #[derive(Deserialize, Serialize)]
+    struct Entry<'t> {
+        manager: Option<Cow<'t, str>>,
+    }
+    let entries: Vec<Entry<'_>> = serde_json::from_str(record)?;
+    let former = |entry: &&Entry<'_>| entry.manager.as_deref().is_some_and(is_former);
+    let names: Vec<_> = entries.iter().filter(former).collect();
+    serde_json::to_string(&Some(names).filter(|names| !names.is_empty()))
 }
 
 /// Whether something is to be taken over.
@@ -118,15 +125,8 @@ mod tests {
             entry("restate-operator", "Update", &json!({"f:spec": {}})),
             entry("kubectl", "Update", &json!({"f:spec": {}})),
         ]);
-        let mut meta = ObjectMeta { managed_fields: Some(entries(all)), ..ObjectMeta::default() };
-        trim(&mut meta);
-        assert_eq!(
-            serde_json::to_value(&meta).unwrap(),
-            json!({"managedFields": [{"manager": "restate-operator/scale-down"}]})
-        );
-        assert!(!is_adopted(&meta));
-        meta.managed_fields.as_mut().unwrap()[0].manager = Some("restate-operator/status".to_owned());
-        trim(&mut meta);
-        assert!(meta.managed_fields.is_none() && is_adopted(&meta));
+        assert_eq!(kept(&all.to_string()).unwrap(), r#"[{"manager":"restate-operator/scale-down"}]"#);
+        let status = json!([entry("restate-operator/status", "Update", &json!({"f:status": {}}))]);
+        assert_eq!(kept(&status.to_string()).unwrap(), "null");
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use restate_model::{DeploymentId, EndpointKey};
+use restate_model::{DeploymentId, EndpointKey, ServiceName};
 use strum::IntoStaticStr;
 
 use crate::cluster::Configuration;
@@ -211,6 +211,9 @@ pub struct Admin {
     pub url: String,
 }
 
+/// To which deployment each of these services goes.
+pub type Routes = BTreeMap<ServiceName, DeploymentId>;
+
 /// `POST /deployments`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
@@ -218,8 +221,8 @@ pub struct Registration {
     pub admin: Admin,
     /// The endpoint that Restate is to call.
     pub uri: String,
-    /// Move routing to it even where the endpoint is known already.
-    pub force: bool,
+    /// Move routing to it although the endpoint is known already: as long as its services go to these.
+    pub force: Option<Routes>,
     /// Allow changes that Restate calls breaking.
     pub breaking: bool,
     /// Speak HTTP/1.1 to it.
@@ -350,6 +353,17 @@ pub enum Manager {
     /// The status of the stored kinds.
     #[strum(serialize = "restate-operator/status")]
     Status,
+}
+
+/// What becomes of our finalizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finalizer {
+    /// It is set where it is missing, before any step.
+    Keep,
+    /// It stays as it is: the object is only looked at.
+    Leave,
+    /// It is taken away, after every step has succeeded.
+    Release,
 }
 
 /// Where a pass leaves an object. Waiting is not an error.

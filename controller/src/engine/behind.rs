@@ -4,14 +4,15 @@
 //! known and not passed over; that a watch is stuck is seen by who counts at the API server.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
-use kube::runtime::reflector::Store;
 use tokio::time::{Instant, interval};
 
 use super::{Context, Kind};
 use crate::runtime::metrics::Metrics;
+use crate::watches::Cache;
 
 /// A status may be this old: pods, Restate and the API server take their time, a pass does not.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -19,13 +20,13 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_secs(15);
 
 /// Counts until it is dropped; then there is nothing to be told.
-pub(super) async fn count<K: Kind>(context: &Context, store: &Store<K>) {
+pub(super) async fn count<K: Kind>(context: &Context, cache: &Cache<K>) {
     let _nobody = Nobody::<K>(&context.metrics, std::marker::PhantomData);
     let mut since = Since::default();
     let mut looks = interval(PAUSE);
     loop {
         looks.tick().await;
-        context.metrics.behind(K::CONTROLLER, since.look(&store.state(), Instant::now()));
+        context.metrics.behind(K::CONTROLLER, since.look(cache.all(), Instant::now()));
     }
 }
 
@@ -44,8 +45,8 @@ struct Since(HashMap<String, (i64, Instant)>);
 
 impl Since {
     /// How many have been behind for too long.
-    fn look<K: Kind>(&mut self, objects: &[std::sync::Arc<K>], now: Instant) -> usize {
-        let behind = objects.iter().filter_map(|object| Some((object.uid()?, missed(object.as_ref())?)));
+    fn look<K: Kind>(&mut self, objects: impl Iterator<Item = Arc<K>>, now: Instant) -> usize {
+        let behind = objects.filter_map(|object| Some((object.uid()?, missed(object.as_ref())?)));
         let known = |uid: String, generation: i64| {
             let since = self.0.get(&uid).filter(|(of, _)| *of == generation).map_or(now, |(_, at)| *at);
             (uid, (generation, since))
@@ -65,8 +66,6 @@ fn missed<K: Kind>(object: &K) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use restate_crd::RestateDeployment;
     use serde_json::json;
 
@@ -90,7 +89,7 @@ mod tests {
     async fn only_what_stays_behind_is_counted() {
         let (mut since, begin) = (Since::default(), Instant::now());
         let mut look = |objects: &[Arc<RestateDeployment>], second: u64| {
-            since.look(objects, begin + Duration::from_secs(second))
+            since.look(objects.iter().cloned(), begin + Duration::from_secs(second))
         };
         assert_eq!(look(&greeter(1, None), 0), 0, "it was not looked at yet");
         assert_eq!(look(&greeter(1, None), 59), 0);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{self, finalizer};
-use restate_plan::ObjectRef;
+use restate_plan::{Finalizer, ObjectRef};
 
-use super::{Context, Error, Finalizer, Kind};
+use super::{Context, Error, Kind};
 use crate::execute;
 
 /// Whether it has to be set first.

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use kube::core::object::HasStatus;
 use kube::{Api, Client};
 use restate_crd::Conditions;
+use restate_model::Snapshot;
 use restate_plan::deployment::Demand;
-use restate_plan::{Plan, Registration, Step};
+use restate_plan::{Finalizer, Plan, Registration, Step};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::{Context, Error};
 use crate::execute::Rejection;
@@ -29,30 +29,13 @@ pub(crate) struct Decision<S> {
     pub(crate) finalizer: Finalizer,
     /// What has to be asked of which Restate.
     pub(crate) demand: Option<Demand>,
-}
-
-/// What becomes of our finalizer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Finalizer {
-    /// It is set before any step.
-    Keep,
-    /// It stays as it is: the object is only looked at.
-    Leave,
-    /// It is taken away after every step has succeeded.
-    Release,
+    /// What that Restate had said by then.
+    pub(crate) known: Option<Arc<Snapshot>>,
 }
 
 /// A stored kind.
 pub(crate) trait Kind:
-    Stored
-    + HasStatus<Status: Clone + Debug + Default + PartialEq + Serialize + Send + Sync>
-    + Clone
-    + Debug
-    + Serialize
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
+    Stored + HasStatus<Status: Clone + Debug + Default + PartialEq + Serialize + Send + Sync>
 {
     /// Its name in metrics.
     const CONTROLLER: Controller;

@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
 use moka::sync::Cache;
 use restate_crd::condition::{ConditionStatus, ConditionType, Reason, Verdict};
-use restate_plan::{Manager, ObjectRef};
+use restate_plan::ObjectRef;
 use serde_json::{Map, Value, json};
 
 use super::{Context, Error, Kind};
-use crate::execute::{self, API_DEADLINE};
 
 /// The pause between two writes of a status that say nothing that anybody waits for.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -37,23 +35,12 @@ pub(super) async fn publish<K: Kind>(
         return Ok(Some(rest));
     }
     let Some(difference) = difference(&text(&object.status()), &text(&status)) else { return Ok(None) };
-    let manager: &'static str = Manager::Status.into();
-    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
     let patch = json!({"metadata": {"uid": object.uid()}, "status": difference});
-    let (api, name) = (object.api(&context.client), object.name_any());
-    let patch = Patch::Merge(patch);
-    let request = api.patch_status(&name, &params, &patch);
-    let reference = ObjectRef::of::<K>(object.meta().namespace.as_deref(), &name);
-    let written = match tokio::time::timeout(API_DEADLINE, request).await {
-        Ok(Ok(written)) => written,
-        Ok(Err(source)) => return Err(Error::Publish(execute::Error::of_api(&reference, "patch", source))),
-        Err(_) => {
-            return Err(Error::Publish(execute::Error::Slow { verb: "patch", object: Box::new(reference) }));
-        }
-    };
+    let reference = ObjectRef::of::<K>(object.meta().namespace.as_deref(), &object.name_any());
+    let written = context.executor.publish::<K>(&reference, &patch).await.map_err(Error::Publish)?;
     context.metrics.status_written(K::CONTROLLER);
     context.said.now(object.meta().uid.clone().unwrap_or_default());
-    if let Some(change) = K::keep(&context.stores, written) {
+    if let Some(change) = written.and_then(|written| K::keep(&context.stores, written)) {
         context.wakers.written(&change);
     }
     Ok(None)

@@ -67,7 +67,7 @@ async fn a_first_pass_makes_a_version_and_a_second_one_writes_nothing() {
         assert!(!again.acted, "{again:?}");
         assert_eq!(kubernetes.asked(), [""; 0], "nothing changed");
     }
-    assert_eq!(context.stores.replica_sets.reader().len(), 1, "what was made is known without a watch");
+    assert_eq!(context.stores.replica_sets.all().count(), 1, "what was made is known without a watch");
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn a_change_that_comes_while_the_status_is_written_gets_a_pass() {
     let before = context.stores.deployments.get(Some("shop"), "greeter").unwrap();
     assert!(!reconcile(before, &context).await.unwrap().acted);
     assert_eq!(heads(&kubernetes.asked()), [format!("PATCH {PATH}/status")]);
-    assert_eq!(woken.try_recv().unwrap().obj_ref.name, "greeter");
+    assert_eq!(woken.try_recv().unwrap().message.name, "greeter");
     let known = context.stores.deployments.get(Some("shop"), "greeter").unwrap();
     assert_eq!(known.metadata.generation, Some(2), "and the pass looks at what is there now");
     assert!(reconcile(known, &context).await.unwrap().acted, "the version is made");

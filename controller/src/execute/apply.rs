@@ -3,10 +3,9 @@
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use restate_plan::{Manager, Object, ObjectRef};
-use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Error, Executor};
+use super::{Error, Executor, requests};
 
 impl Executor {
     /// Makes the fields that `object` has ours, and as it says.
@@ -14,35 +13,27 @@ impl Executor {
         let reference = object.reference();
         let desired = encode(object)?;
         let params = PatchParams::apply(manager.into()).force();
-        let api = self.api(&reference);
-        let patch = Patch::Apply(&desired);
-        self.answered(&reference, "apply", api.patch(&reference.name, &params, &patch)).await
+        let request = requests(&reference).patch(&reference.name, &params, &Patch::Apply(&desired));
+        self.answered(&reference, "apply", request).await
     }
 }
 
 /// The object as it is sent.
-pub(super) fn encode(object: &Object) -> Result<DynamicObject, Error> {
-    let reference = object.reference();
-    let value = match object {
-        Object::ConfigMap(object) => value(object),
-        Object::HorizontalPodAutoscaler(object) => value(object),
-        Object::Namespace(object) => value(object),
-        Object::NetworkPolicy(object) => value(object),
-        Object::PersistentVolumeClaim(object) => value(object),
-        Object::PodDisruptionBudget(object) => value(object),
-        Object::ReplicaSet(object) => value(object),
-        Object::Service(object) => value(object),
-        Object::ServiceAccount(object) => value(object),
-        Object::StatefulSet(object) => value(object),
-        Object::Foreign(_, object) => return Ok(typed(&reference, object.clone())),
+pub(super) fn encode(object: &Object) -> Result<Box<RawValue>, Error> {
+    let text = match object {
+        Object::ConfigMap(object) => to_raw_value(object),
+        Object::HorizontalPodAutoscaler(object) => to_raw_value(object),
+        Object::Namespace(object) => to_raw_value(object),
+        Object::NetworkPolicy(object) => to_raw_value(object),
+        Object::PersistentVolumeClaim(object) => to_raw_value(object),
+        Object::PodDisruptionBudget(object) => to_raw_value(object),
+        Object::ReplicaSet(object) => to_raw_value(object),
+        Object::Service(object) => to_raw_value(object),
+        Object::ServiceAccount(object) => to_raw_value(object),
+        Object::StatefulSet(object) => to_raw_value(object),
+        Object::Foreign(reference, object) => to_raw_value(&typed(reference, object.clone())),
     };
-    let object = value.and_then(serde_json::from_value::<DynamicObject>);
-    let object = object.map_err(|source| Error::Encode { object: Box::new(reference.clone()), source })?;
-    Ok(typed(&reference, object))
-}
-
-fn value<T: Serialize>(object: &T) -> Result<Value, serde_json::Error> {
-    serde_json::to_value(object)
+    text.map_err(|source| Error::Encode { object: Box::new(object.reference()), source })
 }
 
 fn typed(reference: &ObjectRef, mut object: DynamicObject) -> DynamicObject {

@@ -17,6 +17,8 @@ use super::API_DEADLINE;
 const SILENCE: Duration = Duration::from_mins(10);
 /// How many different words are remembered; beyond that some are said again.
 const REMEMBERED: u64 = 4096;
+/// How many series there are at a time; what is repeated beyond that begins a new one. Each holds its event.
+const SERIES: u64 = 64;
 /// Kubernetes cuts no event off, it refuses it.
 const LONGEST: usize = 1024;
 
@@ -27,9 +29,10 @@ type Words = (String, &'static str, String);
 pub(crate) struct Notices {
     client: Client,
     reporter: Reporter,
+    said: Cache<Words, ()>,
     /// A recorder for each text: one alone would make a series of all texts with the same reason, and show only the
     /// first of them.
-    said: Cache<Words, Recorder>,
+    series: Cache<Words, Recorder>,
 }
 
 impl fmt::Debug for Notices {
@@ -43,18 +46,31 @@ impl Notices {
     pub(crate) fn new(client: Client, pod: Option<String>) -> Self {
         let reporter = Reporter { controller: "restate-operator".to_owned(), instance: pod };
         let said = Cache::builder().max_capacity(REMEMBERED).time_to_live(SILENCE).build();
-        Self { client, reporter, said }
+        let series = Cache::builder().max_capacity(SERIES).time_to_live(SILENCE).build();
+        Self { client, reporter, said, series }
     }
 
     /// Says it, unless it was said just now.
     pub(crate) async fn tell(&self, note: &Note, subject: &ObjectReference) {
-        if !self.said.contains_key(&words(note, subject)) {
-            self.repeat(note, subject).await;
+        let words = words(note, subject);
+        if !self.said.contains_key(&words) {
+            self.said.insert(words, ());
+            self.publish(note, subject, &self.recorder()).await;
         }
     }
 
     /// Says it; repetitions become one series.
     pub(crate) async fn repeat(&self, note: &Note, subject: &ObjectReference) {
+        let words = words(note, subject);
+        self.said.insert(words.clone(), ());
+        self.publish(note, subject, &self.series.get_with(words, || self.recorder())).await;
+    }
+
+    fn recorder(&self) -> Recorder {
+        Recorder::new(self.client.clone(), self.reporter.clone())
+    }
+
+    async fn publish(&self, note: &Note, subject: &ObjectReference, recorder: &Recorder) {
         tracing::info!(reason = note.reason, object = subject.name, note.message);
         let event = Event {
             type_: match note.kind {
@@ -66,8 +82,6 @@ impl Notices {
             action: note.action.to_owned(),
             secondary: None,
         };
-        let recorder = || Recorder::new(self.client.clone(), self.reporter.clone());
-        let recorder = self.said.get_with(words(note, subject), recorder);
         match timeout(API_DEADLINE, recorder.publish(&event, subject)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, reason = note.reason, "an event could not be written"),
@@ -108,7 +122,7 @@ mod tests {
 
     /// What Restate says about the same step may change: the new words reach whoever describes the object.
     #[tokio::test]
-    async fn other_words_are_another_event_and_the_same_words_one_series() {
+    async fn other_words_are_another_event_and_the_same_words_are_said_once() {
         let server = Kubernetes::default();
         let notices = Notices::new(server.client(), None);
         let subject = ObjectReference { uid: Some("u".to_owned()), ..ObjectReference::default() };
@@ -116,8 +130,19 @@ mod tests {
             notices.tell(&refused(message), &subject).await;
         }
         assert_eq!(writes(&server.told()), [("POST", false), ("POST", false)]);
-        notices.repeat(&refused("no route to host"), &subject).await;
-        assert_eq!(writes(&server.told()), [("PATCH", true)]);
+    }
+
+    #[tokio::test]
+    async fn what_is_repeated_becomes_one_series() {
+        let server = Kubernetes::default();
+        let notices = Notices::new(server.client(), None);
+        let subject = ObjectReference { uid: Some("u".to_owned()), ..ObjectReference::default() };
+        for _ in 0..3 {
+            notices.repeat(&refused("no route to host"), &subject).await;
+        }
+        assert_eq!(writes(&server.told()), [("POST", false), ("PATCH", true), ("PATCH", true)]);
+        notices.tell(&refused("no route to host"), &subject).await;
+        assert_eq!(writes(&server.told()), [], "it was said just now");
     }
 
     #[test]

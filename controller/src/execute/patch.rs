@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource;
 use kube::api::{self, PatchParams};
 use restate_plan::{Manager, ObjectRef, Patch, Uid};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Error, Executor};
+use super::{Error, Executor, requests};
+use crate::watches::told;
 
 type Values = BTreeMap<String, Option<String>>;
 
@@ -53,10 +56,25 @@ impl Executor {
         self.merge(object, &json!({"metadata": {"uid": uid.0}, "spec": {"updateStrategy": strategy}})).await
     }
 
-    pub(super) async fn merge(&self, object: &ObjectRef, patch: &Value) -> Result<(), Error> {
-        let manager: &'static str = Manager::Operator.into();
-        let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
-        let objects = self.api(object);
-        self.answered(object, "patch", objects.patch(&object.name, &params, &api::Patch::Merge(patch))).await
+    /// Writes a status, and gives the object as it is then, where it can be read.
+    pub(crate) async fn publish<K>(&self, object: &ObjectRef, patch: &Value) -> Result<Option<K>, Error>
+    where
+        K: Resource + DeserializeOwned,
+    {
+        let (params, patch) = (params(Manager::Status), api::Patch::Merge(patch));
+        let request = requests(object).patch_subresource("status", &object.name, &params, &patch);
+        let answer = self.sent(object, "patch", request).await?;
+        Ok(told(object, &answer))
     }
+
+    pub(super) async fn merge(&self, object: &ObjectRef, patch: &Value) -> Result<(), Error> {
+        let (params, patch) = (params(Manager::Operator), api::Patch::Merge(patch));
+        let request = requests(object).patch(&object.name, &params, &patch);
+        self.answered(object, "patch", request).await
+    }
+}
+
+fn params(manager: Manager) -> PatchParams {
+    let manager: &'static str = manager.into();
+    PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() }
 }

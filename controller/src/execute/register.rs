@@ -31,6 +31,7 @@ impl Executor {
         let failed = |error: &restates::Error| self.unregistered(registration, &key, error);
         self.rehearse(registration).await.map_err(|error| failed(&error))?;
         let turn = self.turn(&registration.admin, ("Register", Duration::ZERO)).await?;
+        self.is_still_due(registration, &key).await?;
         let id = self.restates.register(registration).await.map_err(|error| failed(&error))?;
         drop(turn);
         self.attempts.over(&key);
@@ -42,6 +43,20 @@ impl Executor {
         self.patch(&patch).await?;
         self.restates.look_now(&registration.admin);
         Ok(())
+    }
+
+    /// By force, a service can be taken from somebody who registered it after the decision: routing is read once more,
+    /// in our turn, with nothing but a call between the answer and the registration.
+    async fn is_still_due(&self, registration: &Registration, key: &str) -> Result<(), Error> {
+        let Registration { admin, force: Some(routes), version, .. } = registration else { return Ok(()) };
+        match self.restates.routes_to(admin, routes).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.restates.look_now(admin);
+                Err(Error::Overtaken { object: Box::new(version.object.clone()) })
+            }
+            Err(error) => Err(self.unanswered(registration, key, &error)),
+        }
     }
 
     async fn rehearse(&self, registration: &Registration) -> Result<(), restates::Error> {
@@ -59,6 +74,10 @@ impl Executor {
             let rejection = Rejection { code, message };
             return Error::Rejected { registration: Box::new(registration.clone()), rejection };
         }
+        self.unanswered(registration, key, error)
+    }
+
+    fn unanswered(&self, registration: &Registration, key: &str, error: &restates::Error) -> Error {
         let (uri, words) = (registration.uri.clone(), error.words());
         let rest = self.attempts.failed(key, &words);
         Error::Register { uri, words, rest }

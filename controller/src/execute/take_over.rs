@@ -15,8 +15,7 @@ impl Executor {
             return Err(Error::Overtaken { object: Box::new(object.clone()) });
         };
         let Some(owners) = taken_over(found.metadata.managed_fields.as_deref().unwrap_or_default()) else {
-            self.stores.absorb(found);
-            return Ok(());
+            return self.look(object).await;
         };
         let version = &found.metadata.resource_version;
         let metadata = json!({"uid": uid.0, "resourceVersion": version, "managedFields": owners});

@@ -52,7 +52,7 @@ fn registration(admin: restate_plan::Admin) -> Registration {
     Registration {
         admin,
         uri: "http://greeter-1.shop:9080/".to_owned(),
-        force: false,
+        force: None,
         breaking: false,
         http11: true,
         version: Version { object, uid },
@@ -313,6 +313,30 @@ async fn a_registration_is_recorded_as_soon_as_restate_has_answered() {
     let at: jiff::Timestamp = recorded["restate.dev/registered-at"].as_str().unwrap().parse().unwrap();
     assert!(at >= before);
     assert_eq!(object["metadata"]["uid"], "u1");
+}
+
+/// users.md 2b 3.0.0 (no promotion war): somebody else may have registered after the answers that a rollback rests on.
+#[tokio::test]
+async fn a_service_that_somebody_took_meanwhile_is_not_moved_by_force() {
+    let service = |deployment: &str| {
+        json!({"name": "greeter", "deployment_id": deployment, "revision": 1,
+        "ty": "Service", "public": true, "handlers": []})
+    };
+    for (deployment, moves) in [("dp_2", true), ("dp_foreign", false)] {
+        let answer = json!({"id": "dp_1", "services": [service(deployment)]});
+        let restate = Restate::answering(200, answer).await;
+        let force = Some([("greeter".into(), "dp_2".into())].into());
+        let step = Step::Register(Registration { force, ..registration(restate.admin()) });
+        let done = run(&executor(&Kubernetes::default(), LONG), &[step]).await;
+        assert_eq!(done.complete, moves, "{done:?}");
+        let overtaken = done.failed.is_some_and(|error| matches!(error, Error::Overtaken { .. }));
+        assert_eq!(overtaken, !moves);
+        let asked = restate.asked();
+        let order = ["dry_run", "GET /services", "POST /deployments"];
+        let expected = &order[..if moves { 3 } else { 2 }];
+        assert!(asked.len() == expected.len(), "{asked:?}");
+        assert!(asked.iter().zip(expected).all(|(asked, expected)| asked.contains(expected)), "{asked:?}");
+    }
 }
 
 #[tokio::test]

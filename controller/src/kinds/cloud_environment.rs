@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use kube::{Api, Client, ResourceExt};
 use restate_crd::condition::{ConditionStatus, ConditionType, Reason, Verdict};
 use restate_crd::{Conditions, RestateCloudEnvironment, RestateCloudEnvironmentStatus, finalizer};
-use restate_plan::{EventKind, LookAgain, Note, Outcome, Plan, Step};
+use restate_plan::{EventKind, Finalizer, LookAgain, Note, Outcome, Plan, Step};
 
-use crate::engine::{Context, Decision, Error, Finalizer, Kind};
+use crate::engine::{Context, Decision, Error, Kind};
 use crate::runtime::metrics::Controller;
 use crate::watches::{Change, Stores};
 
@@ -63,7 +63,7 @@ fn decision(
     finalizer: Finalizer,
 ) -> Decision<RestateCloudEnvironmentStatus> {
     let status = object.status.clone().unwrap_or_default();
-    Decision { plan: Plan { steps: Vec::new(), outcome }, status, finalizer, demand: None }
+    Decision { plan: Plan { steps: Vec::new(), outcome }, status, finalizer, demand: None, known: None }
 }
 
 fn shown() -> (Reason, String) {

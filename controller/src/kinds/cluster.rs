@@ -12,17 +12,17 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::core::DynamicObject;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use restate_crd::{Conditions, RestateCluster, RestateClusterStatus, finalizer};
 use restate_plan::cluster::{
     self, Children, Configured, Followed, Foreign, Found, Invalid, NAME, PEERS, Seen, Standing, Surveyed,
     Valid,
 };
-use restate_plan::{LookAgain, ObjectRef, Outcome, Plan, is_paused};
+use restate_plan::{Finalizer, LookAgain, ObjectRef, Outcome, Plan, is_paused};
 
-use crate::engine::{Context, Decision, Error, Finalizer, Kind, look};
+use crate::engine::{Context, Decision, Error, Kind, look};
 use crate::runtime::metrics::Controller;
-use crate::watches::{Cache, Change, Stores};
+use crate::watches::{Cache, Change, Kept, Stores};
 
 /// A cluster's spec as it was understood, and what was seen of it.
 pub(crate) struct Looked {
@@ -86,7 +86,7 @@ impl Kind for RestateCluster {
             Ok(valid) => (cluster::plan(valid, seen, now), Finalizer::Keep),
             Err(_) => (nothing("InvalidSpec"), Finalizer::Leave),
         };
-        Decision { plan, status, finalizer, demand: None }
+        Decision { plan, status, finalizer, demand: None, known: None }
     }
 
     fn keep(stores: &Stores, object: Self) -> Option<Change<Self>> {
@@ -258,25 +258,18 @@ fn owned<K: Clone>(found: Option<Arc<K>>) -> Option<K> {
     found.map(Arc::unwrap_or_clone)
 }
 
-fn of<K: Resource<DynamicType = ()> + Clone>(cache: &Cache<K>, namespace: &str) -> Vec<K> {
-    let mut found =
-        cache.reader().state_filter(|object| object.meta().namespace.as_deref() == Some(namespace));
-    found.sort_by_key(|object| object.name_any());
-    found.into_iter().map(Arc::unwrap_or_clone).collect()
+fn of<K: Kept + Clone>(cache: &Cache<K>, namespace: &str) -> Vec<K> {
+    cache.within(namespace).into_iter().map(Arc::unwrap_or_clone).collect()
 }
 
 /// Who registers with this cluster.
 fn users(object: &RestateCluster, stores: &Stores) -> Vec<String> {
     let name = object.name_any();
-    let register =
-        |user: &restate_crd::RestateDeployment| user.spec.restate.register.cluster() == Some(&name);
-    let users = stores.deployments.reader().state_filter(register);
-    let mut users: Vec<_> = users
-        .iter()
-        .map(|user| format!("{}/{}", user.namespace().unwrap_or_default(), user.name_any()))
-        .collect();
-    users.sort();
+    let users = stores.deployments.marked(|_, such| such.cluster.as_deref() == Some(&name));
     users
+        .iter()
+        .map(|user| format!("{}/{}", user.namespace.as_deref().unwrap_or_default(), user.name))
+        .collect()
 }
 
 #[cfg(test)]

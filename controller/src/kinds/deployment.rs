@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use restate_crd::{Conditions, RestateDeployment, RestateDeploymentStatus, finalizer};
 use restate_plan::deployment::{self, ClusterSeen, Seen};
 use restate_plan::{ObjectRef, Registration, Step};
 
-use crate::engine::{Context, Decision, Error, Finalizer, Kind, look};
+use crate::engine::{Context, Decision, Error, Kind, look};
 use crate::execute::Rejection;
 use crate::restates::Wanting;
 use crate::runtime::metrics::Controller;
-use crate::watches::{Cache, Change, Stores};
+use crate::watches::{Cache, Change, Kept, Stores};
 
 impl Kind for RestateDeployment {
     const CONTROLLER: Controller = Controller::Deployment;
@@ -43,15 +43,9 @@ impl Kind for RestateDeployment {
         })
     }
 
-    fn decide(object: &Self, seen: &Seen, now: Timestamp) -> Decision<RestateDeploymentStatus> {
+    fn decide(_: &Self, seen: &Seen, now: Timestamp) -> Decision<RestateDeploymentStatus> {
         let deployment::Decision { plan, status, demand, finalizer } = deployment::decide(seen, now);
-        let finalizer = match finalizer {
-            deployment::Finalizer::Release => Finalizer::Release,
-            // What is held is only looked at: it gets nothing from us, and keeps what it has.
-            deployment::Finalizer::Keep if is_held(object, seen) => Finalizer::Leave,
-            deployment::Finalizer::Keep => Finalizer::Keep,
-        };
-        Decision { plan, status, finalizer, demand: Some(demand) }
+        Decision { plan, status, finalizer, demand: Some(demand), known: seen.snapshot.clone() }
     }
 
     fn keep(stores: &Stores, object: Self) -> Option<Change<Self>> {
@@ -77,16 +71,8 @@ impl Kind for RestateDeployment {
     }
 }
 
-/// Whether the object is in a mode that is not acted on, or cannot be acted on at all.
-fn is_held(object: &RestateDeployment, seen: &Seen) -> bool {
-    !matches!(deployment::validate(object, &seen.dns_suffix), Ok(deployment::Valid::Spec(_)))
-}
-
 /// Those that the object owns, and those that only carry a name that it could give.
-fn named_after<K: Resource<DynamicType = ()> + Clone>(
-    cache: &Cache<K>,
-    object: &RestateDeployment,
-) -> Vec<Arc<K>> {
+fn named_after<K: Kept>(cache: &Cache<K>, object: &RestateDeployment) -> Vec<Arc<K>> {
     cache.named_after(object.metadata.namespace.as_deref().unwrap_or_default(), &object.name_any())
 }
 
@@ -114,7 +100,7 @@ async fn stable_service(
 fn cluster(object: &RestateDeployment, stores: &Stores) -> ClusterSeen {
     match object.spec.restate.register.cluster() {
         None => ClusterSeen::NotNamed,
-        Some(name) if stores.clusters.get(None, name).is_some() => ClusterSeen::Present,
+        Some(name) if stores.clusters.has(None, name) => ClusterSeen::Present,
         Some(_) => ClusterSeen::Absent,
     }
 }

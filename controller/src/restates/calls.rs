@@ -6,7 +6,7 @@ use restate_client::node::{self, Membership};
 use restate_client::{Admin as Client, Endpoint, Node, endpoint};
 use restate_model::DeploymentId;
 use restate_plan::cluster::{self, Configuration, Copies, NodeIdentity};
-use restate_plan::{Admin, Provision, Registration};
+use restate_plan::{Admin, Provision, Registration, Routes};
 
 use super::Restates;
 
@@ -52,6 +52,13 @@ impl Restates {
     /// Lets Restate call a version's endpoint, and changes nothing.
     pub(crate) async fn rehearse(&self, wanted: &Registration) -> Result<(), Error> {
         Ok(self.client(&wanted.admin)?.rehearse(&wish(wanted)).await?)
+    }
+
+    /// Whether services still go where they went.
+    pub(crate) async fn routes_to(&self, admin: &Admin, routes: &Routes) -> Result<bool, Error> {
+        let services = self.client(admin)?.services().await?;
+        let now: Routes = services.into_iter().map(|found| (found.name, found.deployment)).collect();
+        Ok(routes.iter().all(|(service, deployment)| now.get(service) == Some(deployment)))
     }
 
     /// Registers a version.
@@ -157,7 +164,12 @@ impl Restates {
 
 fn wish(wanted: &Registration) -> admin::Registration {
     let Registration { admin: _, uri, force, breaking, http11, version: _ } = wanted;
-    admin::Registration { uri: uri.clone(), force: *force, breaking: *breaking, use_http_11: *http11 }
+    admin::Registration {
+        uri: uri.clone(),
+        force: force.is_some(),
+        breaking: *breaking,
+        use_http_11: *http11,
+    }
 }
 
 /// A log, with the replication of what is written to it now.

@@ -1,15 +1,15 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::runtime::controller::ReconcileRequest;
 use rstest::rstest;
 use serde_json::json;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::*;
 use crate::testing::Restate;
+use crate::watches::Wish;
 
-type Woken = UnboundedReceiver<ReconcileRequest<RestateDeployment>>;
+type Woken = UnboundedReceiver<Wish<RestateDeployment>>;
 
 fn restates() -> (Restates, Woken) {
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -25,7 +25,7 @@ fn wanting(name: &str) -> Wanting {
 }
 
 fn registry(restate: &Restate) -> Demand {
-    Demand { admin: Some(restate.admin()), registry: true, next: true, ..Demand::default() }
+    Demand { admin: Some(restate.admin()), registry: true, next: Next::Registry, ..Demand::default() }
 }
 
 fn waiting(look_again: LookAgain) -> Outcome {
@@ -34,7 +34,7 @@ fn waiting(look_again: LookAgain) -> Outcome {
 
 async fn next(woken: &mut Woken, patience: u64) -> Option<String> {
     let next = tokio::time::timeout(Duration::from_millis(patience), woken.recv()).await;
-    next.ok()?.map(|request| request.obj_ref.name)
+    next.ok()?.map(|request| request.message.name)
 }
 
 /// Services and deployments at once: both lists are empty.
@@ -46,7 +46,7 @@ fn empty() -> serde_json::Value {
 async fn whoever_wants_to_know_is_woken_by_the_answer() {
     let restate = Restate::answering(200, empty()).await;
     let (restates, mut woken) = restates();
-    restates.demand(&wanting("a"), &registry(&restate), &waiting(LookAgain::OnChange));
+    restates.demand(&wanting("a"), &registry(&restate), &waiting(LookAgain::OnChange), None);
     assert_eq!(next(&mut woken, 2_000).await.as_deref(), Some("a"));
     assert!(restates.snapshot(&restate.admin()).unwrap().registry.is_some());
 }
@@ -63,7 +63,7 @@ async fn an_answer_that_says_the_same_wakes_only_those_who_wait_for_one(
 ) {
     let restate = Restate::answering(200, empty()).await;
     let (restates, mut woken) = restates();
-    restates.demand(&wanting("a"), &registry(&restate), &waiting(until));
+    restates.demand(&wanting("a"), &registry(&restate), &waiting(until), None);
     assert!(next(&mut woken, 2_000).await.is_some(), "the first answer is news");
     while next(&mut woken, 300).await.is_some() {}
     assert_eq!(next(&mut woken, 2_500).await.is_some(), wakes);
@@ -74,8 +74,8 @@ async fn an_answer_that_says_the_same_wakes_only_those_who_wait_for_one(
 async fn who_waits_for_news_is_not_woken_by_the_same_answer() {
     let restate = Restate::answering(200, empty()).await;
     let (restates, mut woken) = restates();
-    let news = Demand { next: false, ..registry(&restate) };
-    restates.demand(&wanting("a"), &news, &waiting(LookAgain::At(Timestamp::MAX)));
+    let news = Demand { next: Next::News, ..registry(&restate) };
+    restates.demand(&wanting("a"), &news, &waiting(LookAgain::At(Timestamp::MAX)), None);
     assert!(next(&mut woken, 2_000).await.is_some(), "the first answer is news");
     while next(&mut woken, 300).await.is_some() {}
     assert_eq!(next(&mut woken, 2_500).await, None);
@@ -86,8 +86,8 @@ async fn who_waits_for_news_is_not_woken_by_the_same_answer() {
 async fn a_failure_wakes_everybody_each_time() {
     let restate = Restate::answering(500, empty()).await;
     let (restates, mut woken) = restates();
-    let news = Demand { next: false, ..registry(&restate) };
-    restates.demand(&wanting("a"), &news, &waiting(LookAgain::At(Timestamp::MAX)));
+    let news = Demand { next: Next::News, ..registry(&restate) };
+    restates.demand(&wanting("a"), &news, &waiting(LookAgain::At(Timestamp::MAX)), None);
     for _ in 0..2 {
         assert!(next(&mut woken, 5_000).await.is_some());
         while next(&mut woken, 200).await.is_some() {}
@@ -98,10 +98,10 @@ async fn a_failure_wakes_everybody_each_time() {
 async fn nothing_is_asked_for_whom_nobody_asks() {
     let restate = Restate::answering(200, empty()).await;
     let (restates, mut woken) = restates();
-    restates.demand(&wanting("a"), &registry(&restate), &waiting(LookAgain::OnSnapshot));
+    restates.demand(&wanting("a"), &registry(&restate), &waiting(LookAgain::OnSnapshot), None);
     assert!(next(&mut woken, 2_000).await.is_some());
-    let nothing = Demand { registry: false, next: false, ..registry(&restate) };
-    restates.demand(&wanting("a"), &nothing, &Outcome::Settled);
+    let nothing = Demand { registry: false, next: Next::News, ..registry(&restate) };
+    restates.demand(&wanting("a"), &nothing, &Outcome::Settled, None);
     assert!(restates.snapshot(&restate.admin()).is_none(), "what was known would only grow old");
     let before = restate.asked().len();
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -113,7 +113,7 @@ async fn one_poller_asks_for_everybody() {
     let restate = Restate::answering(200, empty()).await;
     let (restates, mut woken) = restates();
     for name in ["a", "b", "c"] {
-        restates.demand(&wanting(name), &registry(&restate), &waiting(LookAgain::OnChange));
+        restates.demand(&wanting(name), &registry(&restate), &waiting(LookAgain::OnChange), None);
     }
     let mut names = std::collections::BTreeSet::new();
     while names.len() < 3 {
@@ -128,8 +128,8 @@ async fn one_poller_asks_for_everybody() {
 async fn an_answer_that_concerns_somebody_else_wakes_nobody() {
     let restate = Restate::answering(200, empty()).await;
     let (restates, mut woken) = restates();
-    let news = Demand { next: false, ..registry(&restate) };
-    restates.demand(&wanting("a"), &news, &waiting(LookAgain::OnChange));
+    let news = Demand { next: Next::News, ..registry(&restate) };
+    restates.demand(&wanting("a"), &news, &waiting(LookAgain::OnChange), None);
     assert!(next(&mut woken, 2_000).await.is_some(), "the first answer is news");
     while next(&mut woken, 300).await.is_some() {}
     let other = json!({"id": "dp_b", "uri": "http://b-64f4f8f8b6.shop:9080/", "services": []});

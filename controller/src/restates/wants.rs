@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 use restate_client::poller::Held;
 use restate_client::{Demand, Subscription};
-use restate_model::{EndpointKey, Snapshot};
-use restate_plan::deployment::{Difference, Interest};
+use restate_model::{EndpointKey, Reading, Snapshot};
+use restate_plan::deployment::{Difference, Interest, Next};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{State, lock};
@@ -18,12 +18,19 @@ pub(super) struct Want {
     /// Of which Restate.
     pub(super) key: EndpointKey,
     question: Demand,
-    interest: Interest,
     _held: Held,
-    /// Until an answer to a question that was asked after this moment, every answer counts.
-    since: Option<Timestamp>,
-    /// Whether it waits for the next answer, also for one that says the same.
-    waits: bool,
+    pub(super) ear: Ear,
+}
+
+/// Which answers are a reason to look at the object again.
+#[derive(Debug)]
+pub(super) struct Ear {
+    /// Which of those that say something else.
+    pub(super) interest: Interest,
+    /// Which of those that say the same.
+    pub(super) next: Next,
+    /// What was known when the object was decided on, and whatever of later answers did not concern it.
+    pub(super) known: Arc<Snapshot>,
 }
 
 impl Want {
@@ -34,51 +41,62 @@ impl Want {
         key: &EndpointKey,
         subscription: &Subscription,
         question: Demand,
-        interest: &Interest,
+        ear: Ear,
     ) -> Self {
         match before {
-            Some(before) if before.key == *key && before.question == question => {
-                before.interested(interest.clone())
-            }
+            Some(before) if before.key == *key && before.question == question => Self { ear, ..before },
             Some(_) | None => {
                 let held = subscription.demand(question);
                 subscription.poke(question);
-                Self {
-                    key: key.clone(),
-                    question,
-                    interest: interest.clone(),
-                    _held: held,
-                    since: Some(Timestamp::now()),
-                    waits: false,
-                }
+                Self { key: key.clone(), question, _held: held, ear }
             }
         }
     }
+}
 
-    pub(super) fn waiting(self, waits: bool) -> Self {
-        Self { waits, ..self }
-    }
-
-    /// An answer may have come while the object was interested in less.
-    fn interested(self, interest: Interest) -> Self {
-        let since = if self.interest == interest { self.since } else { Some(Timestamp::now()) };
-        Self { interest, since, ..self }
+impl Ear {
+    /// Whether an answer that came while the object was decided on is one.
+    pub(super) fn hears_at_once(&mut self, newest: &Arc<Snapshot>) -> bool {
+        !Arc::ptr_eq(&self.known, newest) && self.hears(&mut Round::new(newest.clone()))
     }
 
     /// Whether this answer is a reason to look at the object again.
-    fn hears(&mut self, round: &Snapshot, difference: &Difference) -> bool {
-        let begins = self.since.is_some();
-        self.since.take_if(|since| is_asked_after(round, self.question, *since));
-        begins || self.waits || round.failure.is_some() || difference.concerns(&self.interest)
+    pub(super) fn hears(&mut self, round: &mut Round) -> bool {
+        let known = std::mem::replace(&mut self.known, round.now.clone());
+        let counts = match self.next {
+            Next::News => false,
+            Next::Usage => moment(known.usage.as_ref()) != moment(round.now.usage.as_ref()),
+            Next::Registry => moment(known.registry.as_ref()) != moment(round.now.registry.as_ref()),
+        };
+        counts || round.now.failure.is_some() || round.since(&known).concerns(&self.interest)
     }
 }
 
-fn is_asked_after(round: &Snapshot, question: Demand, since: Timestamp) -> bool {
-    let asked_at = match question {
-        Demand::Registry => round.registry.as_ref().map(|reading| reading.asked_at),
-        Demand::Usage => round.usage.as_ref().map(|reading| reading.asked_at),
-    };
-    asked_at.is_some_and(|asked_at| asked_at > since)
+fn moment<T>(reading: Option<&Reading<T>>) -> Option<Timestamp> {
+    reading.map(|reading| reading.asked_at)
+}
+
+/// The newest answers, and what they say otherwise than those that objects knew. There are few of those, as whoever was
+/// not concerned knows the newest.
+#[derive(Debug)]
+pub(super) struct Round {
+    now: Arc<Snapshot>,
+    differences: Vec<(Arc<Snapshot>, Difference)>,
+}
+
+impl Round {
+    pub(super) fn new(now: Arc<Snapshot>) -> Self {
+        Self { now, differences: Vec::new() }
+    }
+
+    fn since(&mut self, known: &Arc<Snapshot>) -> &Difference {
+        let found = self.differences.iter().position(|(of, _)| Arc::ptr_eq(of, known));
+        let index = found.unwrap_or_else(|| {
+            self.differences.push((known.clone(), Difference::between(known, &self.now)));
+            self.differences.len() - 1
+        });
+        &self.differences[index].1
+    }
 }
 
 /// Wakes whoever this Restate's answers concern; on a failure everybody (what was said grows old), and after each
@@ -90,19 +108,77 @@ pub(super) fn wake(
     wakers: &Arc<Wakers>,
 ) -> AbortOnDropHandle<()> {
     let mut rounds = subscription.rounds();
-    let mut before = rounds.borrow_and_update().clone();
     let (state, wakers) = (Arc::downgrade(state), wakers.clone());
     AbortOnDropHandle::new(tokio::spawn(async move {
         while rounds.changed().await.is_ok() {
-            let round = rounds.borrow_and_update().clone();
-            let difference = Difference::between(&before, &round);
+            let mut round = Round::new(rounds.borrow_and_update().clone());
             let Some(state) = state.upgrade() else { return };
             for (who, want) in lock(&state).wants.iter_mut().filter(|(_, want)| want.key == key) {
-                if want.hears(&round, &difference) {
+                if want.ear.hears(&mut round) {
+                    tracing::debug!(object = %who, next = ?want.ear.next, "an answer wakes it");
                     wakers.deployments.push(who.clone());
                 }
             }
-            before = round;
         }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use restate_model::{Failure, FailureKind, Registry, UsageReport};
+    use rstest::rstest;
+
+    use super::*;
+
+    fn said(registry: i64, usage: Option<i64>) -> Arc<Snapshot> {
+        let at = |second| Timestamp::constant(second, 0);
+        Arc::new(Snapshot {
+            registry: Some(Reading { asked_at: at(registry), value: Registry::default() }),
+            usage: usage.map(|usage| Reading { asked_at: at(usage), value: UsageReport::default() }),
+            failure: None,
+        })
+    }
+
+    fn ear(next: Next, known: Arc<Snapshot>) -> Ear {
+        Ear { interest: Interest::default(), next, known }
+    }
+
+    /// users.md 2b (op#138): a query of a second rests for fifty, in which the registry is read ten times.
+    #[rstest]
+    #[case::of_the_other_question(Next::Usage, said(15, Some(10)), false)]
+    #[case::of_the_question(Next::Usage, said(15, Some(15)), true)]
+    #[case::both(Next::Registry, said(15, Some(15)), true)]
+    #[case::routing(Next::Registry, said(15, Some(10)), true)]
+    #[case::again(Next::Registry, said(10, Some(10)), false)]
+    #[case::nobody_waits(Next::News, said(15, Some(15)), false)]
+    #[case::it_ceases_to_be_known(Next::News, said(15, None), true)]
+    fn the_same_answer_wakes_whom_it_counts_for(
+        #[case] next: Next,
+        #[case] round: Arc<Snapshot>,
+        #[case] wakes: bool,
+    ) {
+        let mut ear = ear(next, said(10, Some(10)));
+        assert_eq!(ear.hears(&mut Round::new(round)), wakes);
+    }
+
+    #[test]
+    fn what_was_heard_once_is_known() {
+        let mut ear = ear(Next::News, Arc::default());
+        assert!(ear.hears(&mut Round::new(said(10, None))), "it begins to answer");
+        assert!(!ear.hears(&mut Round::new(said(15, None))));
+    }
+
+    #[test]
+    fn a_failure_wakes_everybody_each_time() {
+        let mut ear = ear(Next::News, said(10, None));
+        for second in [11, 12] {
+            let failure = Failure {
+                at: Timestamp::constant(second, 0),
+                kind: FailureKind::TimedOut,
+                message: String::new(),
+            };
+            let failed = Snapshot { failure: Some(failure), ..Snapshot::clone(&said(10, None)) };
+            assert!(ear.hears(&mut Round::new(Arc::new(failed))));
+        }
+    }
 }

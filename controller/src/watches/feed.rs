@@ -2,7 +2,6 @@
 //! not exist yet or was taken away for a while.
 
 use std::collections::HashSet;
-use std::fmt::Debug;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +9,9 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self as watch, Event, watcher};
 use kube::{Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use restate_plan::received::Received;
 
 use super::{Cache, Concerns, Kept, Wakers};
 use crate::runtime::health::Readiness;
@@ -28,8 +26,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const LIFE_SECONDS: u32 = 60;
 
 /// One watch and where its news go.
-pub(super) struct Feed<K: Resource<DynamicType = ()> + Clone + Debug + 'static> {
-    pub(super) api: Api<DeserializeGuard<K>>,
+pub(super) struct Feed<K: Kept> {
+    pub(super) api: Api<Received<K>>,
     pub(super) selector: String,
     pub(super) cache: Arc<Cache<K>>,
     pub(super) wakers: Arc<Wakers>,
@@ -40,15 +38,7 @@ pub(super) struct Feed<K: Resource<DynamicType = ()> + Clone + Debug + 'static> 
 
 impl<K> Feed<K>
 where
-    K: Resource<DynamicType = ()>
-        + Kept
-        + Concerns
-        + DeserializeOwned
-        + Clone
-        + Debug
-        + Send
-        + Sync
-        + 'static,
+    K: Concerns + Clone,
 {
     /// Runs until it is dropped.
     pub(super) async fn run(self) {
@@ -73,7 +63,7 @@ where
         }
     }
 
-    fn take(&self, event: Event<DeserializeGuard<K>>, undecodable: &mut HashSet<String>) {
+    fn take(&self, event: Event<Received<K>>, undecodable: &mut HashSet<String>) {
         if matches!(event, Event::Init) {
             undecodable.clear();
         }
@@ -101,24 +91,24 @@ where
 
 /// The event with its object; none where that cannot be read, which leaves what was known before.
 fn decoded<K: Resource<DynamicType = ()>>(
-    event: Event<DeserializeGuard<K>>,
+    event: Event<Received<K>>,
     undecodable: &mut HashSet<String>,
 ) -> Option<Event<K>> {
-    let (guard, wrap): (_, fn(K) -> Event<K>) = match event {
+    let (received, wrap): (_, fn(K) -> Event<K>) = match event {
         Event::Init => return Some(Event::Init),
         Event::InitDone => return Some(Event::InitDone),
-        Event::Apply(guard) => (guard, Event::Apply),
-        Event::Delete(guard) => (guard, Event::Delete),
-        Event::InitApply(guard) => (guard, Event::InitApply),
+        Event::Apply(received) => (received, Event::Apply),
+        Event::Delete(received) => (received, Event::Delete),
+        Event::InitApply(received) => (received, Event::InitApply),
     };
-    let name = format!("{}/{}", guard.namespace().unwrap_or_default(), guard.name_any());
-    match guard.0 {
+    let name = format!("{}/{}", received.namespace().unwrap_or_default(), received.name_any());
+    match received.0 {
         Ok(object) => {
             undecodable.remove(&name);
             Some(wrap(object))
         }
-        Err(invalid) => {
-            tracing::error!(kind = kind::<K>(), object = name, error = invalid.error, "cannot be read");
+        Err(unreadable) => {
+            tracing::error!(kind = kind::<K>(), object = name, error = unreadable.error, "cannot be read");
             undecodable.insert(name);
             None
         }

@@ -1,6 +1,8 @@
 //! What of each kind is kept: everything that a plan looks at. The rest would cost memory and wake objects for
 //! nothing.
 
+use std::fmt::Debug;
+
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{
@@ -8,8 +10,11 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::Resource;
 use restate_crd::label::OWNED_BY;
 use restate_crd::{RestateCloudEnvironment, RestateCluster, RestateDeployment};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// A copy of the whole object that kubectl keeps.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -17,14 +22,58 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const PART_OF_CLUSTER: &str = "app.kubernetes.io/name";
 
 /// A kind that is kept in a store.
-pub(crate) trait Kept: PartialEq {
-    /// Drops what nobody looks at. The record of owners is dropped already.
+pub(crate) trait Kept:
+    Resource<DynamicType = ()> + PartialEq + Serialize + DeserializeOwned + Debug + Send + Sync + 'static
+{
+    /// What is asked of all objects of the kind at once, and known without reading any.
+    type Mark: Send + Sync;
+
+    /// Drops what nobody looks at. The record of owners was not even read.
     fn trim(&mut self) {}
+
+    /// Its mark.
+    fn mark(&self) -> Self::Mark;
 }
 
-impl Kept for RestateCluster {}
+macro_rules! whole {
+    ($($kind:ident),+) => {
+        $(impl Kept for $kind {
+            type Mark = ();
+
+            fn mark(&self) {}
+        })+
+    };
+}
+
+whole!(
+    RestateCluster,
+    RestateCloudEnvironment,
+    NetworkPolicy,
+    ServiceAccount,
+    ConfigMap,
+    StatefulSet,
+    PersistentVolumeClaim
+);
+
+/// Whom a deployment depends on.
+#[derive(Debug)]
+pub(crate) struct Reliance {
+    /// The cluster that it registers with.
+    pub(crate) cluster: Option<Box<str>>,
+    /// The service that follows its routed version.
+    pub(crate) stable_service: Option<Box<str>>,
+}
 
 impl Kept for RestateDeployment {
+    type Mark = Reliance;
+
+    fn mark(&self) -> Reliance {
+        Reliance {
+            cluster: self.spec.restate.register.cluster().map(Into::into),
+            stable_service: self.spec.stable_service.as_ref().map(|service| service.name.as_str().into()),
+        }
+    }
+
     fn trim(&mut self) {
         if let Some(annotations) = &mut self.metadata.annotations {
             annotations.remove(LAST_APPLIED);
@@ -32,12 +81,11 @@ impl Kept for RestateDeployment {
     }
 }
 
-impl Kept for RestateCloudEnvironment {}
-impl Kept for NetworkPolicy {}
-impl Kept for ServiceAccount {}
-impl Kept for ConfigMap {}
-
 impl Kept for Service {
+    type Mark = ();
+
+    fn mark(&self) {}
+
     fn trim(&mut self) {
         // Nothing is decided by the address that a load balancer gave it.
         self.status = None;
@@ -52,6 +100,10 @@ impl Kept for Service {
 }
 
 impl Kept for Namespace {
+    type Mark = ();
+
+    fn mark(&self) {}
+
     fn trim(&mut self) {
         // A namespace that terminates tells its progress by conditions; that it terminates is in its metadata.
         if let Some(status) = &mut self.status {
@@ -61,6 +113,10 @@ impl Kept for Namespace {
 }
 
 impl Kept for ReplicaSet {
+    type Mark = ();
+
+    fn mark(&self) {}
+
     fn trim(&mut self) {
         if let Some(status) = &mut self.status {
             status.terminating_replicas = None;
@@ -81,10 +137,11 @@ fn shown(container: Container) -> Container {
     Container { name, image, ports, ..Container::default() }
 }
 
-impl Kept for StatefulSet {}
-impl Kept for PersistentVolumeClaim {}
-
 impl Kept for HorizontalPodAutoscaler {
+    type Mark = ();
+
+    fn mark(&self) {}
+
     fn trim(&mut self) {
         // Its status beats every 15 seconds, and nothing is decided by it.
         self.status = None;
@@ -92,6 +149,10 @@ impl Kept for HorizontalPodAutoscaler {
 }
 
 impl Kept for PodDisruptionBudget {
+    type Mark = ();
+
+    fn mark(&self) {}
+
     fn trim(&mut self) {
         self.status = None;
     }

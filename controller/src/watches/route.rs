@@ -12,18 +12,23 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Se
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::object::HasStatus;
-use kube::runtime::controller::ReconcileRequest;
 use kube::runtime::reflector::ObjectRef;
+use kube::runtime::scheduler::ScheduleRequest;
 use kube::{Resource, ResourceExt};
 use restate_crd::condition::ConditionType;
 use restate_crd::{RestateCloudEnvironment, RestateCluster, RestateDeployment};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 
-use super::{Change, Stores};
+use super::kept::Reliance;
+use super::{Change, Kept, Stores};
 
 /// The objects of one kind that want a pass.
 #[derive(Debug)]
-pub(crate) struct Queue<K: Resource<DynamicType = ()>>(Mutex<Option<UnboundedSender<ReconcileRequest<K>>>>);
+pub(crate) struct Queue<K: Resource<DynamicType = ()>>(Mutex<Option<UnboundedSender<Wish<K>>>>);
+
+/// That an object gets a pass, and when.
+pub(crate) type Wish<K> = ScheduleRequest<ObjectRef<K>>;
 
 impl<K: Resource<DynamicType = ()>> Default for Queue<K> {
     fn default() -> Self {
@@ -33,7 +38,7 @@ impl<K: Resource<DynamicType = ()>> Default for Queue<K> {
 
 impl<K: Resource<DynamicType = ()>> Queue<K> {
     /// From now on, wishes arrive here; those of before are dropped.
-    pub(crate) fn open(&self) -> UnboundedReceiver<ReconcileRequest<K>> {
+    pub(crate) fn open(&self) -> UnboundedReceiver<Wish<K>> {
         let (sender, receiver) = unbounded_channel();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         receiver
@@ -41,9 +46,14 @@ impl<K: Resource<DynamicType = ()>> Queue<K> {
 
     /// This object wants a pass.
     pub(crate) fn push(&self, object: ObjectRef<K>) {
+        self.push_at(object, Instant::now());
+    }
+
+    /// This object wants a pass at this moment, if it has none before.
+    pub(crate) fn push_at(&self, object: ObjectRef<K>, run_at: Instant) {
         if let Some(sender) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             // Nobody listens any more: the process stopped acting, and will look at everything when it acts again.
-            drop(sender.send(ReconcileRequest::from(object)));
+            drop(sender.send(ScheduleRequest { message: object, run_at }));
         }
     }
 }
@@ -68,28 +78,28 @@ impl Wakers {
 
     /// Wakes whom this change concerns.
     pub(super) fn wake<K: Concerns>(&self, change: &Change<K>) {
-        change.object.concerns(change.before.as_deref(), self);
+        K::concerns(change, self);
     }
 
     /// After a write of ours to an object's status: others are told, and the object itself wants another pass where
     /// the API server answered with more than that, which no watch will tell again.
     pub(crate) fn written<K: Stored>(&self, change: &Change<K>) {
-        let (object, before) = (&change.object, change.before.as_deref());
-        object.concerns_others(before, self);
-        if !before.is_some_and(|before| differs_in_status_alone(before, object)) {
+        let object = &change.object;
+        K::concerns_others(change, self);
+        if !change.before().is_some_and(|before| differs_in_status_alone(before, object)) {
             K::queue(self).push(ObjectRef::from_obj(object.as_ref()));
         }
     }
 
-    fn deployments_where(&self, wanted: impl Fn(&RestateDeployment) -> bool) {
+    fn deployments_with(&self, is_such: impl Fn(&str, &Reliance) -> bool) {
         let Some(stores) = self.stores.get() else { return };
-        for object in stores.deployments.reader().state_filter(wanted) {
-            self.deployments.push(ObjectRef::from_obj(object.as_ref()));
+        for object in stores.deployments.marked(is_such) {
+            self.deployments.push(object);
         }
     }
 
     fn cluster(&self, name: &str) {
-        let known = self.stores.get().is_some_and(|stores| stores.clusters.get(None, name).is_some());
+        let known = self.stores.get().is_some_and(|stores| stores.clusters.has(None, name));
         if known {
             self.clusters.push(ObjectRef::new(name));
         }
@@ -109,31 +119,28 @@ impl Wakers {
 }
 
 /// A kind whose changes concern somebody.
-pub(crate) trait Concerns: Sized {
-    /// Wakes them. `before` is the object as it was, where it was known and is still there.
-    fn concerns(&self, before: Option<&Self>, wakers: &Wakers);
+pub(crate) trait Concerns: Kept {
+    /// Wakes them.
+    fn concerns(change: &Change<Self>, wakers: &Wakers);
 }
 
 /// A stored kind: an object of it has passes of its own.
-pub(crate) trait Stored:
-    Resource<DynamicType = ()> + HasStatus<Status: Clone> + Clone + PartialEq + 'static
-{
+pub(crate) trait Stored: Kept + HasStatus<Status: Clone> + Clone {
     /// Where it wants a pass.
     fn queue(wakers: &Wakers) -> &Queue<Self>;
 
     /// Wakes all but itself.
-    fn concerns_others(&self, before: Option<&Self>, wakers: &Wakers);
+    fn concerns_others(change: &Change<Self>, wakers: &Wakers);
 }
 
 impl<K: Stored> Concerns for K {
-    fn concerns(&self, before: Option<&Self>, wakers: &Wakers) {
-        K::queue(wakers).push(ObjectRef::from_obj(self));
-        self.concerns_others(before, wakers);
+    fn concerns(change: &Change<Self>, wakers: &Wakers) {
+        K::queue(wakers).push(ObjectRef::from_obj(change.object.as_ref()));
+        K::concerns_others(change, wakers);
     }
 }
 
-fn differs_in_status_alone<K: Stored>(before: &K, object: &K) -> bool {
-    let mut before = before.clone();
+fn differs_in_status_alone<K: Stored>(mut before: K, object: &K) -> bool {
     before.meta_mut().resource_version.clone_from(&object.meta().resource_version);
     *before.status_mut() = object.status().cloned();
     before == *object
@@ -144,13 +151,13 @@ impl Stored for RestateCluster {
         &wakers.clusters
     }
 
-    fn concerns_others(&self, before: Option<&Self>, wakers: &Wakers) {
+    fn concerns_others(change: &Change<Self>, wakers: &Wakers) {
         // A deployment asks whether it exists, and may register once it serves.
-        if before.is_some_and(|before| serves(before) == serves(self)) {
+        if change.before().is_some_and(|before| serves(&before) == serves(&change.object)) {
             return;
         }
-        let name = self.name_any();
-        wakers.deployments_where(|object| object.spec.restate.register.cluster() == Some(&name));
+        let name = change.object.name_any();
+        wakers.deployments_with(|_, such| such.cluster.as_deref() == Some(&name));
     }
 }
 
@@ -163,8 +170,8 @@ impl Stored for RestateDeployment {
         &wakers.deployments
     }
 
-    fn concerns_others(&self, _: Option<&Self>, wakers: &Wakers) {
-        if let Some(cluster) = self.spec.restate.register.cluster() {
+    fn concerns_others(change: &Change<Self>, wakers: &Wakers) {
+        if let Some(cluster) = change.object.spec.restate.register.cluster() {
             let waits =
                 |stores: &Stores| stores.clusters.get(None, cluster)?.metadata.deletion_timestamp.clone();
             if wakers.stores.get().and_then(waits).is_some() {
@@ -179,39 +186,39 @@ impl Stored for RestateCloudEnvironment {
         &wakers.environments
     }
 
-    fn concerns_others(&self, _: Option<&Self>, _: &Wakers) {}
+    fn concerns_others(_: &Change<Self>, _: &Wakers) {}
 }
 
 impl Concerns for Namespace {
-    fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
-        let name = self.name_any();
+    fn concerns(change: &Change<Self>, wakers: &Wakers) {
+        let name = change.object.name_any();
         wakers.cluster(&name);
-        if self.metadata.deletion_timestamp.is_some() {
-            wakers.deployments_where(|object| object.metadata.namespace.as_deref() == Some(&name));
+        if change.object.metadata.deletion_timestamp.is_some() {
+            wakers.deployments_with(|namespace, _| namespace == name);
         }
     }
 }
 
 impl Concerns for ReplicaSet {
-    fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
-        wakers.owning_deployment(self);
+    fn concerns(change: &Change<Self>, wakers: &Wakers) {
+        wakers.owning_deployment(change.object.as_ref());
     }
 }
 
 impl Concerns for HorizontalPodAutoscaler {
-    fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
-        wakers.owning_deployment(self);
+    fn concerns(change: &Change<Self>, wakers: &Wakers) {
+        wakers.owning_deployment(change.object.as_ref());
     }
 }
 
 impl Concerns for Service {
-    fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
-        wakers.owning_deployment(self);
-        wakers.cluster(self.metadata.namespace.as_deref().unwrap_or_default());
-        let (namespace, name) = (self.namespace(), self.name_any());
-        wakers.deployments_where(|object| {
-            object.metadata.namespace == namespace
-                && object.spec.stable_service.as_ref().is_some_and(|service| service.name == name)
+    fn concerns(change: &Change<Self>, wakers: &Wakers) {
+        let object = change.object.as_ref();
+        wakers.owning_deployment(object);
+        wakers.cluster(object.metadata.namespace.as_deref().unwrap_or_default());
+        let (own, name) = (object.metadata.namespace.as_deref().unwrap_or_default(), object.name_any());
+        wakers.deployments_with(|namespace, such| {
+            namespace == own && such.stable_service.as_deref() == Some(&name)
         });
     }
 }
@@ -219,8 +226,8 @@ impl Concerns for Service {
 macro_rules! of_clusters {
     ($($kind:ident),+) => {
         $(impl Concerns for $kind {
-            fn concerns(&self, _: Option<&Self>, wakers: &Wakers) {
-                wakers.cluster(self.metadata.namespace.as_deref().unwrap_or_default());
+            fn concerns(change: &Change<Self>, wakers: &Wakers) {
+                wakers.cluster(change.object.metadata.namespace.as_deref().unwrap_or_default());
             }
         })+
     };
@@ -242,7 +249,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::watches::Kept;
+    use crate::watches::Cache;
 
     fn deployment(name: &str, cluster: &str) -> RestateDeployment {
         serde_json::from_value(json!({
@@ -258,20 +265,28 @@ mod tests {
         RestateCluster { metadata, spec: RestateClusterSpec::default(), status: None }
     }
 
-    fn woken<K: Resource<DynamicType = ()>>(
-        queue: &mut UnboundedReceiver<ReconcileRequest<K>>,
-    ) -> Vec<String> {
+    fn woken<K: Resource<DynamicType = ()>>(queue: &mut UnboundedReceiver<Wish<K>>) -> Vec<String> {
         let mut names = Vec::new();
         while let Ok(request) = queue.try_recv() {
-            names.push(request.obj_ref.name);
+            names.push(request.message.name);
         }
         names.sort();
         names
     }
 
-    fn fill<K: Kept + Resource<DynamicType = ()> + Clone>(cache: &super::super::Cache<K>, objects: Vec<K>) {
+    fn fill<K: Kept>(cache: &Cache<K>, objects: Vec<K>) {
         for object in objects {
             drop(cache.take(Event::Apply(object)));
+        }
+    }
+
+    fn tell<K: Concerns + Clone>(object: &K, before: Option<&K>, wakers: &Wakers) {
+        let cache = Cache::default();
+        if let Some(known) = before {
+            drop(cache.take(Event::Apply(known.clone())));
+        }
+        for change in cache.take(Event::Apply(object.clone())) {
+            wakers.wake(&change);
         }
     }
 
@@ -290,7 +305,7 @@ mod tests {
     fn a_cluster_wakes_itself_and_who_registers_with_it() {
         let (wakers, _stores) = world();
         let (mut clusters, mut deployments) = (wakers.clusters.open(), wakers.deployments.open());
-        cluster("prod").concerns(None, &wakers);
+        tell(&cluster("prod"), None, &wakers);
         assert_eq!(
             (woken(&mut clusters), woken(&mut deployments)),
             (vec!["prod".into()], vec!["a".into(), "b".into()])
@@ -306,9 +321,9 @@ mod tests {
             let status = Some(serde_json::from_value(json!({"conditions": conditions})).unwrap());
             RestateCluster { status, ..cluster("test") }
         };
-        with("False", "b").concerns(Some(&with("False", "a")), &wakers);
+        tell(&with("False", "b"), Some(&with("False", "a")), &wakers);
         assert!(woken(&mut deployments).is_empty());
-        with("True", "b").concerns(Some(&with("False", "a")), &wakers);
+        tell(&with("True", "b"), Some(&with("False", "a")), &wakers);
         assert_eq!(woken(&mut deployments), ["c"]);
     }
 
@@ -339,7 +354,7 @@ mod tests {
                          "labels": {"restate.dev/owned-by": "a"}},
         }))
         .unwrap();
-        version.concerns(None, &wakers);
+        tell(&version, None, &wakers);
         assert_eq!((woken(&mut clusters), woken(&mut deployments)), (Vec::new(), vec!["a".into()]));
     }
 
@@ -351,7 +366,7 @@ mod tests {
             let set: StatefulSet =
                 serde_json::from_value(json!({"metadata": {"name": "restate", "namespace": namespace}}))
                     .unwrap();
-            set.concerns(None, &wakers);
+            tell(&set, None, &wakers);
         }
         assert_eq!((woken(&mut clusters), woken(&mut deployments)), (vec!["prod".into()], Vec::new()));
     }
@@ -360,19 +375,19 @@ mod tests {
     fn a_deletion_that_waits_for_its_users_looks_again_when_one_goes() {
         let (wakers, stores) = world();
         let mut clusters = wakers.clusters.open();
-        deployment("a", "prod").concerns(None, &wakers);
+        tell(&deployment("a", "prod"), None, &wakers);
         assert!(woken(&mut clusters).is_empty());
         let mut going = cluster("prod");
         going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
         fill(&stores.clusters, vec![going]);
-        deployment("a", "prod").concerns(None, &wakers);
+        tell(&deployment("a", "prod"), None, &wakers);
         assert_eq!(woken(&mut clusters), ["prod"]);
     }
 
     #[test]
     fn nobody_is_woken_while_nothing_acts() {
         let (wakers, _stores) = world();
-        cluster("prod").concerns(None, &wakers);
+        tell(&cluster("prod"), None, &wakers);
         assert!(woken(&mut wakers.clusters.open()).is_empty());
     }
 }

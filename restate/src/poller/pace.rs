@@ -91,15 +91,11 @@ impl Schedule {
     pub(super) fn next(&self, want: Want, now: Instant) -> Option<(Instant, Demand)> {
         let Want { standing, urgent } = want;
         let at = |demand, soon| (self.due(demand, soon, now), demand);
-        let usage = |asked: Option<Demand>, soon| {
-            asked.filter(|kind| *kind == Demand::Usage).map(|kind| at(kind, soon))
-        };
-        let registry = |asked: Option<Demand>, soon| asked.map(|_| at(Demand::Registry, soon));
         let rounds = [
-            usage(urgent, true),
-            usage(standing, false),
-            registry(urgent.filter(|kind| *kind == Demand::Registry), true),
-            registry(standing, false),
+            urgent.usage.then(|| at(Demand::Usage, true)),
+            urgent.registry.then(|| at(Demand::Registry, true)),
+            standing.filter(|kind| *kind == Demand::Usage).map(|kind| at(kind, false)),
+            standing.map(|_| at(Demand::Registry, false)),
         ];
         rounds.into_iter().flatten().min_by_key(|(due, demand)| (*due, std::cmp::Reverse(*demand)))
     }

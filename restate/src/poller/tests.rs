@@ -171,6 +171,21 @@ async fn whoever_only_shows_does_not_wait_for_a_restate_that_rests() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_wants_the_registry_is_not_held_up_by_somebody_who_waits_for_usage() {
+    let (script, subscription) = start(1000);
+    subscription.fresh_after(now() - Duration::from_nanos(1), Demand::Usage).await.unwrap();
+    subscription.poke(Demand::Usage);
+    let before = Instant::now();
+    let moment = now();
+    let told = subscription.fresh_after(moment, Demand::Registry).await.unwrap();
+    assert!(told.registry.as_ref().unwrap().is_newer_than(moment));
+    assert!(before.elapsed() < Duration::from_secs(6), "{:?}", before.elapsed());
+    assert_eq!(script.asked(), (2, 1), "a query of 1 s rests for 49, a registry of 1 s for four");
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(script.asked(), (3, 2), "who waits for usage was not forgotten");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_under_way_is_not_fresh_for_whoever_comes_later() {
     let (script, subscription) = start(100);
     subscription.poke(Demand::Usage);

@@ -1,4 +1,5 @@
-//! Who wants what, right now. Invariant: a poke that arrives while a question is under way is not answered by it.
+//! Who wants what, right now. Invariants: a poke that arrives while a question is under way is not answered by it;
+//! one for the registry does not wait for usage to have rested.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,9 +18,16 @@ pub(super) struct Wants {
 struct State {
     registry: usize,
     usage: usize,
-    urgent: Option<Demand>,
+    urgent: Urgent,
     /// Usage is not asked for before this moment, whoever wants it.
     rests_until: Option<Instant>,
+}
+
+/// What was poked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Urgent {
+    pub(super) registry: bool,
+    pub(super) usage: bool,
 }
 
 /// What is wanted at one moment.
@@ -28,7 +36,7 @@ pub(super) struct Want {
     /// At the poller's pace.
     pub(super) standing: Option<Demand>,
     /// Soon.
-    pub(super) urgent: Option<Demand>,
+    pub(super) urgent: Urgent,
 }
 
 impl Wants {
@@ -54,10 +62,14 @@ impl Wants {
 
     pub(super) fn poke(&self, demand: Demand) {
         let mut state = self.state();
-        let news = state.urgent < Some(demand);
-        state.urgent = state.urgent.max(Some(demand));
+        let Urgent { registry, usage } = &mut state.urgent;
+        let urgent = match demand {
+            Demand::Registry => registry,
+            Demand::Usage => usage,
+        };
+        let is_new = !std::mem::replace(urgent, true);
         drop(state);
-        if news {
+        if is_new {
             self.changed.notify_one();
         }
     }
@@ -84,11 +96,10 @@ impl Wants {
     /// A round of this kind starts now: it answers the pokes so far that it covers. Says whether there were any.
     pub(super) fn answer(&self, round: Demand) -> bool {
         let mut state = self.state();
-        let covered = state.urgent.is_some_and(|urgent| urgent <= round);
-        if covered {
-            state.urgent = None;
-        }
-        covered
+        let Urgent { registry, usage } = state.urgent;
+        let covers_usage = round == Demand::Usage;
+        state.urgent = Urgent { registry: false, usage: usage && !covers_usage };
+        registry || (usage && covers_usage)
     }
 
     pub(super) async fn changed(&self) {

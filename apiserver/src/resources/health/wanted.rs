@@ -1,7 +1,7 @@
 //! What a RestateCluster wants of its nodes, as far as they can be asked about it.
 
-use oci_spec::distribution::Reference;
 use restate_crd::RestateCluster;
+use restate_plan::cluster::image_tag;
 use toml::{Table, Value};
 
 /// What is wanted; what is not said is not compared.
@@ -33,8 +33,7 @@ impl Wanted {
 
 /// A tag that is a version; `latest`, a digest alone, or a name of somebody's own say nothing.
 fn version(image: &str) -> Option<String> {
-    let reference: Reference = image.parse().ok()?;
-    let tag = reference.tag()?;
+    let tag = image_tag(image)?;
     let tag = tag.strip_prefix('v').unwrap_or(tag);
     let is_version = tag.contains('.') && tag.split('.').all(|part| part.parse::<u32>().is_ok());
     is_version.then(|| tag.to_owned())

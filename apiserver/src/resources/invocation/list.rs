@@ -14,10 +14,10 @@ use restate_client::query::Wanted;
 use restate_model::{Invocation, InvocationId};
 use serde::{Deserialize, Serialize};
 
-use super::Invocations;
 use super::object::object;
 use super::round::{self, Question};
-use super::selection::{Nothing, Pushed};
+use super::selection::Pushed;
+use super::{Invocations, has_told_all};
 use crate::atlas::Territory;
 use crate::refusal::unanswered;
 
@@ -129,17 +129,17 @@ impl Invocations {
         territory: &'a Territory,
         (request, after, limit): (&ListRequest, Option<InvocationId>, usize),
     ) -> Result<Told<'a>, Status> {
+        if territory.observed_at().is_none() {
+            return Err(self.atlas.restates.no_answer(&territory.admin));
+        }
+        has_told_all(territory, request.selection.namespace.as_deref())?;
         let pushed = Pushed(&request.selection);
         let scope = territory.scope(|owner| pushed.wants(owner));
-        let conditions = pushed.conditions(&territory.offered(&scope));
-        match (territory.observed_at(), conditions) {
-            (None, _) => Err(self.atlas.restates.no_answer(&territory.admin)),
-            (Some(_), Err(Nothing)) => Ok((territory, Vec::new())),
-            (Some(_), Ok(conditions)) => {
-                let wanted = Wanted { scope, conditions, after, limit: limit + 1 };
-                Ok((territory, self.ask(territory, &wanted).await?))
-            }
-        }
+        let Ok(conditions) = pushed.conditions(&territory.offered(&scope)) else {
+            return Ok((territory, Vec::new()));
+        };
+        let wanted = Wanted { scope, conditions, after, limit: limit + 1 };
+        Ok((territory, self.ask(territory, &wanted).await?))
     }
 
     async fn ask(&self, territory: &Territory, wanted: &Wanted) -> Result<Vec<Invocation>, Status> {
@@ -177,7 +177,7 @@ impl Gathering {
             return Err(failures.swap_remove(0));
         }
         for failure in failures {
-            call.warnings.add(format!("some invocations are missing: {failure}"));
+            call.warnings.add(format!("some invocations may be missing: {failure}"));
         }
         if limit == 0 && resume.is_some() {
             let words = "these are the first invocations only: narrow the selection, or ask in portions";

@@ -4,10 +4,10 @@
 //! annotation that names the very tag, so that it means nothing for the next change.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use oci_spec::distribution::Reference;
 use restate_crd::condition::Reason;
 use semver::Version;
 
+use super::image::image_tag;
 use super::{Children, NAME, Valid, status};
 
 /// Annotation of the RestateCluster with the tag that may be rolled out whatever the versions say.
@@ -24,7 +24,8 @@ pub(super) struct Held {
 pub(super) fn held(valid: &Valid, children: &Children) -> Option<Held> {
     let found = children.stateful_set.as_ref()?;
     let (running, wanted) = (running_image(found)?, valid.compute.image.as_str());
-    if valid.annotation(ALLOW_VERSION).is_some() && valid.annotation(ALLOW_VERSION) == tag(wanted).as_ref() {
+    let allowed = valid.annotation(ALLOW_VERSION).map(String::as_str);
+    if allowed.is_some() && allowed == image_tag(wanted) {
         return None;
     }
     let (from, to) = (version(running)?, version(wanted)?);
@@ -37,7 +38,7 @@ pub(super) fn held(valid: &Valid, children: &Children) -> Option<Held> {
         let message = format!(
             "spec.compute.image: {from} runs and is not replaced by {to}: {why}; annotation {ALLOW_VERSION}: {:?} \
              overrides this",
-            tag(wanted).unwrap_or_default()
+            image_tag(wanted).unwrap_or_default()
         );
         Some(Held { reason, message })
     };
@@ -58,14 +59,10 @@ fn running_image(found: &StatefulSet) -> Option<&str> {
     containers.iter().find(|container| container.name == NAME)?.image.as_deref()
 }
 
-fn tag(image: &str) -> Option<String> {
-    Some(image.parse::<Reference>().ok()?.tag()?.to_owned())
-}
-
 /// `1.7.2`, `v1.7.2` and `1.7`; pre-releases count as what they precede.
 fn version(image: &str) -> Option<Version> {
-    let tag = tag(image)?;
-    let text = tag.strip_prefix('v').unwrap_or(&tag);
+    let tag = image_tag(image)?;
+    let text = tag.strip_prefix('v').unwrap_or(tag);
     let text = text.split(['-', '+']).next().unwrap_or(text);
     let whole = if text.split('.').count() == 2 { format!("{text}.0") } else { text.to_owned() };
     Version::parse(&whole).ok()

@@ -15,13 +15,13 @@ use restate_model::DeploymentId;
 use super::concern::Interest;
 use super::draft::Draft;
 use super::plan::admin;
-use super::seen::{ClusterSeen, Decision, Demand, Finalizer};
+use super::seen::{ClusterSeen, Decision, Demand, Next};
 use super::survey::Survey;
 use super::validate::{DeletionTerms, Error, Spec, Valid};
 use super::version::Version;
 use super::{replica_set, retire, service, status, target};
 use crate::step::Version as Carrier;
-use crate::{Admin, Deregistration, EventKind, ObjectRef, Proof, Step, Uid};
+use crate::{Admin, Deregistration, EventKind, Finalizer, ObjectRef, Proof, Step, Uid};
 
 /// For how long a namespace that goes, or a deletion by force, waits for a Restate that does not answer.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
@@ -47,8 +47,8 @@ enum Pending {
     Nothing { asked_at: Timestamp },
     /// This work.
     Work(Vec<PendingInvocations>),
-    /// That it cannot be told; why, and which of them.
-    Unknown { reason: Reason, why: String },
+    /// That it cannot be told; why, and which answer would tell.
+    Unknown { reason: Reason, why: String, next: Next },
 }
 
 /// Decides for an object with a deletion timestamp.
@@ -93,8 +93,14 @@ fn spec_of<'v>(valid: Result<&'v Valid, &Error>) -> Option<&'v Spec> {
 fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: &Admin, spec: Option<&Spec>) -> Decision {
     let doomed = doomed(survey);
     let waited = survey.now.duration_since(started(survey));
-    let interest = Interest::of(survey);
-    let demand = Demand { admin: Some(admin.clone()), registry: true, usage: true, next: true, interest };
+    let demand = |next| {
+        let interest = Interest::of(survey);
+        Demand { admin: Some(admin.clone()), registry: true, usage: true, next, interest }
+    };
+    let ask = || {
+        let why = "Restate is asked what is registered";
+        hold(survey, terms, Reason::RestateUnreachable, why, demand(Next::Registry))
+    };
     if survey.seen.namespace_terminating {
         // The namespace's own controller may have taken the replica sets, and with them what was recorded: what is
         // registered is then found in a fresh answer only.
@@ -103,7 +109,7 @@ fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: &Admin, spec: 
         } else if is_asked(survey) {
             abandon(survey, admin, &doomed, "the namespace is being deleted")
         } else {
-            hold(survey, terms, Reason::RestateUnreachable, "Restate is asked what is registered", demand)
+            ask()
         };
     }
     if terms.policy == DeletePolicy::Force {
@@ -111,7 +117,7 @@ fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: &Admin, spec: 
         return if is_asked(survey) || is_silent(survey) {
             abandon(survey, admin, &doomed, "deletePolicy: force")
         } else {
-            hold(survey, terms, Reason::RestateUnreachable, "Restate is asked what is registered", demand)
+            ask()
         };
     }
     if survey.versions.is_empty() && doomed.is_empty() {
@@ -124,9 +130,9 @@ fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: &Admin, spec: 
         Pending::Work(_) | Pending::Unknown { .. } if overdue && terms.on_timeout == OnTimeout::Force => {
             abandon(survey, admin, &doomed, "drain.onTimeout: force")
         }
-        Pending::Unknown { reason, why } => hold(survey, terms, reason, &why, demand),
+        Pending::Unknown { reason, why, next } => hold(survey, terms, reason, &why, demand(next)),
         Pending::Work(work) => {
-            let mut decision = wait(survey, terms, work, demand);
+            let mut decision = wait(survey, terms, work, demand(Next::News));
             decision.plan.steps.extend(spec.and_then(|spec| revived(survey, spec, &doomed)));
             decision
         }
@@ -179,7 +185,8 @@ fn pending(survey: &Survey<'_>, doomed: &[Doomed<'_>]) -> Pending {
     let knowledge = &survey.knowledge;
     let fresh = |asked_at: &Timestamp| *asked_at > since(survey) && !knowledge.is_stale(*asked_at);
     let (Some(usage), Some(asked_at)) = (knowledge.usage, knowledge.asked_at().filter(fresh)) else {
-        return Pending::Unknown { reason: Reason::RestateUnreachable, why: SILENCE.to_owned() };
+        let next = if is_asked(survey) { Next::Usage } else { Next::Registry };
+        return Pending::Unknown { reason: Reason::RestateUnreachable, why: SILENCE.to_owned(), next };
     };
     let mut work = Vec::new();
     for one in doomed {
@@ -187,7 +194,8 @@ fn pending(survey: &Survey<'_>, doomed: &[Doomed<'_>]) -> Pending {
             continue;
         }
         let Some(load) = usage.value.load(&one.id).filter(|_| knowledge.registered(&one.id).is_some()) else {
-            return Pending::Unknown { reason: Reason::UsageUnknown, why: missing(one) };
+            let next = knowledge.lacking(&one.id);
+            return Pending::Unknown { reason: Reason::UsageUnknown, why: missing(one), next };
         };
         let unpinned = knowledge.unpinned(&[one.id.clone()].into()).unwrap_or_default();
         let (pinned, unpinned) =

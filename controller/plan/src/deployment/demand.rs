@@ -2,12 +2,10 @@
 //!
 //! Stage in the flow: plan, for the poller. Invariant: at rest nothing is asked. Not for when to ask.
 
-use jiff::Timestamp;
-
 use super::concern::Interest;
 use super::drain::Drain;
 use super::history::surplus;
-use super::seen::Demand;
+use super::seen::{Demand, Next};
 use super::survey::{Fate, Routing, Survey, Target};
 use super::validate::Spec;
 use super::version::Version;
@@ -18,25 +16,27 @@ pub(super) fn demand(survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) -> D
     let unsettled = wanted.is_some_and(|version| needs_routing(survey, version));
     let others = survey.versions.iter().filter(|version| target.version != Some(*version));
     // Where Restate was seen to route to a version, nothing becomes of it before we register another one.
-    let drains: Vec<Drain> = others
+    let drains: Vec<Next> = others
         .filter_map(|version| match survey.fate(version, spec.drain_delay) {
-            Fate::Drains { drain, .. } => Some(drain).filter(|_| !is_routed(survey, version)),
-            Fate::Rests | Fate::Abandoned => None,
+            Fate::Drains { drain, .. } if !is_routed(survey, version) => Some(next(survey, version, drain)),
+            Fate::Drains { .. } | Fate::Rests | Fate::Abandoned => None,
         })
         .collect();
     let usage = !drains.is_empty();
     let trims = surplus(survey, spec, target).iter().any(|version| version.replicas == 0);
-    let next = unsettled || trims || drains.iter().any(|drain| needs_next(*drain, survey.now));
     let registry = unsettled || usage || trims;
+    let next = if unsettled || trims { Next::Registry } else { drains.into_iter().max().unwrap_or_default() };
     Demand { admin: Some(spec.admin.clone()), registry, usage, next, interest: Interest::of(survey) }
 }
 
-/// Whether an answer that says the same as the last one would change anything: where it counts when it was asked.
-fn needs_next(drain: Drain, now: Timestamp) -> bool {
+/// Which answer that says the same as the last one would change anything: where it counts when it was asked.
+fn next(survey: &Survey<'_>, version: &Version, drain: Drain) -> Next {
     match drain {
-        Drain::Keep => false,
-        Drain::Wait { until } => until <= now,
-        Drain::Hold | Drain::Begin { .. } | Drain::Retire { .. } => true,
+        Drain::Keep => Next::News,
+        Drain::Wait { until } if until > survey.now => Next::News,
+        Drain::Hold | Drain::Wait { .. } | Drain::Begin { .. } | Drain::Retire { .. } => {
+            survey.lacking(version)
+        }
     }
 }
 
@@ -50,7 +50,7 @@ fn needs_routing(survey: &Survey<'_>, version: &Version) -> bool {
         Routing::Routed => version.deregistering.is_some(),
         // Pods that are not there yet need no answer; it is asked for when the first of them may be registered.
         Routing::Unregistered { .. } => version.available > 0,
-        Routing::Unverified | Routing::Missing | Routing::Elsewhere | Routing::Foreign(_) => true,
+        Routing::Unverified | Routing::Missing | Routing::Elsewhere(_) | Routing::Foreign(_) => true,
     }
 }
 

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use restate_crd::RestateDeployment;
 
 use super::draft::Draft;
-use super::seen::{ClusterSeen, Decision, Demand, Finalizer, Seen};
+use super::seen::{ClusterSeen, Decision, Demand, Seen};
 use super::survey::Survey;
 use super::validate::{Spec, Valid, validate};
 use super::{check, delete, demand, history, notice, retire, rollout, status, target, upkeep};
-use crate::{Admin, is_paused};
+use crate::{Admin, Finalizer, is_paused};
 
 /// Decides what is to be done and said about one RestateDeployment.
 pub fn decide(seen: &Seen, now: Timestamp) -> Decision {
@@ -21,12 +21,17 @@ pub fn decide(seen: &Seen, now: Timestamp) -> Decision {
     let mut decision = if seen.object.metadata.deletion_timestamp.is_some() {
         delete::decide(&survey, valid.as_ref())
     } else if is_paused(&seen.object.metadata) {
-        at_rest(status::paused(&survey))
+        // What can be acted on is not let go without us, although nothing is done for now.
+        let finalizer = if matches!(valid, Ok(Valid::Spec(_))) { Finalizer::Keep } else { Finalizer::Leave };
+        at_rest(status::paused(&survey), finalizer)
     } else {
         match valid {
-            Err(error) => at_rest(status::invalid(&survey, &error)),
-            Ok(Valid::Held(held)) => at_rest(status::held(&survey, held)),
-            Ok(Valid::Spec(_)) if seen.cluster == ClusterSeen::Absent => at_rest(status::no_cluster(&survey)),
+            // What is held is only looked at: it gets nothing from us, and keeps what it has.
+            Err(error) => at_rest(status::invalid(&survey, &error), Finalizer::Leave),
+            Ok(Valid::Held(held)) => at_rest(status::held(&survey, held), Finalizer::Leave),
+            Ok(Valid::Spec(_)) if seen.cluster == ClusterSeen::Absent => {
+                at_rest(status::no_cluster(&survey), Finalizer::Keep)
+            }
             Ok(Valid::Spec(spec)) => act(&survey, &spec),
         }
     };
@@ -40,14 +45,9 @@ pub fn admin(object: &RestateDeployment, dns_suffix: &str) -> Option<Admin> {
     target::admin(&object.spec.restate.register, dns_suffix).ok().flatten()
 }
 
-fn at_rest(status: restate_crd::RestateDeploymentStatus) -> Decision {
+fn at_rest(status: restate_crd::RestateDeploymentStatus, finalizer: Finalizer) -> Decision {
     let demand = Demand::default();
-    Decision {
-        plan: Draft::default().finish(false, Timestamp::MIN),
-        status,
-        demand,
-        finalizer: Finalizer::Keep,
-    }
+    Decision { plan: Draft::default().finish(false, Timestamp::MIN), status, demand, finalizer }
 }
 
 fn act(survey: &Survey<'_>, spec: &Spec) -> Decision {

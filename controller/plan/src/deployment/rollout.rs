@@ -75,9 +75,9 @@ pub(super) fn register(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
         return;
     }
     let force = match survey.routing(version) {
-        Routing::Unregistered { force } => force,
-        Routing::Missing => false,
-        Routing::Elsewhere => true,
+        Routing::Unregistered { elsewhere } => elsewhere,
+        Routing::Missing => None,
+        Routing::Elsewhere(routes) => Some(routes),
         Routing::Unverified => return draft.wait(Reason::AwaitingRouting),
         Routing::Foreign(_) => return,
         Routing::Routed => return forget_intent(draft, survey, version),
@@ -87,6 +87,7 @@ pub(super) fn register(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
     if !reachable {
         return;
     }
+    let how = if force.is_some() { "moved routing to" } else { "registered" };
     draft.push(Step::Register(Registration {
         admin: spec.admin.clone(),
         uri: endpoint(
@@ -100,7 +101,6 @@ pub(super) fn register(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
         http11: spec.identity.http11,
         version: version.carrier(),
     }));
-    let how = if force { "moved routing to" } else { "registered" };
     draft.note(EventKind::Normal, "VersionRegistered", "Register", format!("{how} version {}", version.name));
 }
 

@@ -13,7 +13,7 @@ use restate_crd::{RestateDeployment, RestateDeploymentStatus};
 use restate_model::Snapshot;
 
 use super::concern::Interest;
-use crate::{Admin, Plan};
+use crate::{Admin, Finalizer, Plan};
 
 /// Everything that was seen of one RestateDeployment.
 #[derive(Clone, Debug)]
@@ -70,18 +70,21 @@ pub struct Demand {
     pub registry: bool,
     /// Unfinished work.
     pub usage: bool,
-    /// Whether the next answer counts although it says the same as the last one: by the moment of its question. If
-    /// not, only another answer does, or none.
-    pub next: bool,
+    /// Which answer counts although it says the same as the last one.
+    pub next: Next,
     /// Which other answers count at all.
     pub interest: Interest,
 }
 
-/// What becomes of our finalizer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finalizer {
-    /// It is set where it is missing, before any step.
-    Keep,
-    /// It is taken away, after every step has succeeded.
-    Release,
+/// Which answer counts although it says the same as the last one: by the moment of its question. The later in this
+/// order, the sooner one comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Next {
+    /// None: only one that says something else.
+    #[default]
+    News,
+    /// The next about unfinished work. That question rests in proportion to what it costs Restate.
+    Usage,
+    /// The next about deployments and routing.
+    Registry,
 }

@@ -160,10 +160,10 @@ fn wanted_state(survey: &Survey<'_>, version: &Version) -> (VersionState, Vec<Ke
     let routed = survey.id(version).map_or(0, |id| survey.knowledge.routed(&id).len());
     match survey.routing(version) {
         Routing::Routed => (VersionState::Current, vec![kept(KeptReason::Routed, None)]),
-        Routing::Elsewhere | Routing::Foreign(_) if routed > 0 => {
+        Routing::Elsewhere(_) | Routing::Foreign(_) if routed > 0 => {
             (VersionState::Current, vec![kept(KeptReason::Routed, None)])
         }
-        Routing::Unregistered { .. } | Routing::Elsewhere | Routing::Foreign(_) => {
+        Routing::Unregistered { .. } | Routing::Elsewhere(_) | Routing::Foreign(_) => {
             (VersionState::Pending, Vec::new())
         }
         Routing::Unverified | Routing::Missing => {

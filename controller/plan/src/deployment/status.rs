@@ -146,7 +146,7 @@ fn registered(survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) -> Said {
             );
             no(Reason::ForeignDeployment, message)
         }
-        Routing::Elsewhere => no(
+        Routing::Elsewhere(_) => no(
             Reason::AwaitingRouting,
             format!("Restate routes new calls to another version than {}", version.name),
         ),

@@ -11,16 +11,16 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use restate_crd::label::OWNED_BY;
 use restate_crd::{ConditionStatus, ConditionType};
-use restate_model::{DeploymentId, Registered, ServiceName};
+use restate_model::{DeploymentId, Reading, Registered, Registry, ServiceName};
 
 use super::drain::{Drain, drain};
 use super::hash::TemplateHash;
-use super::seen::Seen;
+use super::seen::{Next, Seen};
 use super::usage::{Knowledge, Usage};
 use super::validate::Spec;
 use super::version::{Rejection, Version, found};
 use super::{metadata, target};
-use crate::Uid;
+use crate::{Routes, Uid};
 
 /// How many taken names are tried in one pass.
 const MOST_COLLISIONS: i32 = 32;
@@ -51,13 +51,13 @@ pub(super) struct Target<'s> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Routing {
     /// No id is recorded. Where Restate knows its address and routes elsewhere among ours, that takes force.
-    Unregistered { force: bool },
+    Unregistered { elsewhere: Option<Routes> },
     /// Registered, and nothing newer says where Restate routes.
     Unverified,
     /// Registered once, and Restate does not know it any more.
     Missing,
-    /// Registered, and Restate routes some of its services to others of ours.
-    Elsewhere,
+    /// Registered, and Restate routes some of its services to others of ours: all of them, to these.
+    Elsewhere(Routes),
     /// Registered, and Restate routes these services to somebody else's deployment.
     Foreign(Vec<(ServiceName, DeploymentId)>),
     /// Restate routes all of its services to it.
@@ -144,8 +144,11 @@ impl<'a> Survey<'a> {
     pub(super) fn routing(&self, version: &Version) -> Routing {
         let Some(id) = &version.deployment_id else {
             let known = self.knowledge.at_address(version, &self.seen.dns_suffix);
-            let force = known.is_some_and(|(id, it)| self.classify(id, it) == Routing::Elsewhere);
-            return Routing::Unregistered { force };
+            let elsewhere = known.and_then(|(id, it)| match self.classify(id, it) {
+                Routing::Elsewhere(routes) => Some(routes),
+                _ => None,
+            });
+            return Routing::Unregistered { elsewhere };
         };
         if self.knowledge.registry.is_none() {
             return if self.was_verified(version) { Routing::Routed } else { Routing::Unverified };
@@ -172,7 +175,7 @@ impl<'a> Survey<'a> {
         }
         match (foreign.is_empty(), elsewhere) {
             (false, _) => Routing::Foreign(foreign),
-            (true, true) => Routing::Elsewhere,
+            (true, true) => Routing::Elsewhere(routes(registry, registered)),
             (true, false) => Routing::Routed,
         }
     }
@@ -216,10 +219,7 @@ impl<'a> Survey<'a> {
             return Fate::Rests;
         }
         let id = self.id(version);
-        let usage = match &id {
-            Some(id) if self.is_deregistered(version, id) => {
-                self.knowledge.absence(version, &self.seen.dns_suffix)
-            }
+        let usage = match self.registration(version, id.as_ref()) {
             Some(id) => self.knowledge.usage(id),
             None => self.knowledge.absence(version, &self.seen.dns_suffix),
         };
@@ -232,6 +232,17 @@ impl<'a> Survey<'a> {
         let stamp = version.stamp.filter(|stamp| relied_on(stamp.ours)).map(|stamp| stamp.at);
         let delay = if id.is_some() { delay } else { UNREGISTERED_DELAY };
         Fate::Drains { usage, drain: drain(usage, stamp, delay, self.now) }
+    }
+
+    /// This id of a version, unless we have taken the registration away.
+    fn registration<'i>(&self, version: &Version, id: Option<&'i DeploymentId>) -> Option<&'i DeploymentId> {
+        id.filter(|id| !self.is_deregistered(version, id))
+    }
+
+    /// Which answer would tell whether a version is in use, or tell it as of a later moment.
+    pub(super) fn lacking(&self, version: &Version) -> Next {
+        let id = self.id(version);
+        self.registration(version, id.as_ref()).map_or(Next::Registry, |id| self.knowledge.lacking(id))
     }
 
     /// Whether a version neither runs nor is registered. A registration that a crash kept from being recorded counts;
@@ -262,4 +273,10 @@ impl<'a> Survey<'a> {
         let fresh = self.knowledge.registry.is_some_and(|reading| !self.knowledge.is_stale(reading.asked_at));
         fresh && id.is_none_or(|id| self.knowledge.routed(id).is_empty())
     }
+}
+
+/// Where each of its services goes.
+fn routes(registry: &Reading<Registry>, registered: &Registered) -> Routes {
+    let services = registered.services.iter().filter_map(|it| registry.value.services.get(&it.name));
+    services.map(|service| (service.name.clone(), service.deployment.clone())).collect()
 }

@@ -11,6 +11,7 @@ use restate_model::{
     Counts, DeploymentId, Load, Reading, Registered, Registry, Service, ServiceName, Snapshot, UsageReport,
 };
 
+use super::seen::Next;
 use super::target;
 use super::version::Version;
 
@@ -113,6 +114,17 @@ impl<'a> Knowledge<'a> {
             return Usage::Active { routed, load };
         }
         Usage::Idle { asked_at }
+    }
+
+    /// Which of both answers would tell more about it, or the same as of a later moment.
+    pub(super) fn lacking(&self, id: &DeploymentId) -> Next {
+        let named = self.registry.filter(|reading| reading.value.deployments.contains_key(id));
+        let work = self.usage.filter(|reading| reading.value.load(id).is_some());
+        match (named, work) {
+            (None, _) => Next::Registry,
+            (Some(registry), Some(usage)) if registry.asked_at < usage.asked_at => Next::Registry,
+            (Some(_), Some(_) | None) => Next::Usage,
+        }
     }
 
     /// Whether a version that has no id is known to Restate nevertheless; [`Usage::Idle`] if it is not.

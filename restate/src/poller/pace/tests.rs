@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::poller::wants::Urgent;
 
 fn note(
     schedule: &mut Schedule,
@@ -18,8 +19,8 @@ fn any_ended() -> impl Strategy<Value = Ended> {
 }
 
 fn usage(urgent: bool) -> Want {
-    let wanted = Some(Demand::Usage);
-    if urgent { Want { urgent: wanted, standing: None } } else { Want { standing: wanted, urgent: None } }
+    let standing = (!urgent).then_some(Demand::Usage);
+    Want { standing, urgent: Urgent { usage: urgent, registry: false } }
 }
 
 fn usage_due(schedule: &Schedule, urgent: bool, now: Instant) -> Instant {
@@ -95,7 +96,7 @@ fn a_question_that_was_never_asked_is_due_at_once_and_usage_covers_the_registry(
     let schedule = Schedule::new(Pace::default());
     let now = Instant::now();
     assert_eq!(schedule.next(usage(false), now), Some((now, Demand::Usage)));
-    let both = Want { urgent: Some(Demand::Registry), standing: Some(Demand::Usage) };
+    let both = Want { urgent: Urgent { registry: true, usage: false }, standing: Some(Demand::Usage) };
     assert_eq!(schedule.next(both, now), Some((now, Demand::Usage)));
 }
 
@@ -105,7 +106,7 @@ fn a_slow_usage_query_does_not_hold_the_registry_up() {
     let now = Instant::now();
     note(&mut schedule, Demand::Registry, Ended::Changed, (Duration::from_millis(10), now, 0.0));
     note(&mut schedule, Demand::Usage, Ended::Changed, (Duration::from_secs(2), now, 0.0));
-    let both = Want { urgent: Some(Demand::Registry), standing: Some(Demand::Usage) };
+    let both = Want { urgent: Urgent { registry: true, usage: false }, standing: Some(Demand::Usage) };
     assert_eq!(schedule.next(both, now), Some((now + Duration::from_millis(40), Demand::Registry)));
     assert_eq!(usage_due(&schedule, true, now), now + Duration::from_secs(98));
 }

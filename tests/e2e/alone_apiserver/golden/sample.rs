@@ -1,9 +1,10 @@
 //! `k8s.io/sample-apiserver`, with an etcd of its own.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use restate_tests::beside::{Place, free_port};
-use restate_tests::{Beside, Lab, Result};
+use restate_tests::{Beside, Lab, Result, eventually};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Child;
@@ -35,13 +36,21 @@ impl Sample {
             .arg(format!("--kubeconfig={kubeconfig}"))
             .arg(format!("--authentication-kubeconfig={kubeconfig}"))
             .arg(format!("--authorization-kubeconfig={kubeconfig}"))
+            // It waits for policies that an older Kubernetes does not serve, and takes nothing until it has them.
+            .arg("--disable-admission-plugins=MutatingAdmissionPolicy")
             .arg(format!("--cert-dir={}", files.path().join("certificates").display()))
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(files.path().join("log"))?);
         let place = Place { group: GROUP, version: VERSION, address: &address, port, authority: None };
         let beside = Beside::publish(lab, place, server.spawn()?).await?;
         let sample = Self { beside, _etcd: etcd, _files: files };
-        lab.kubectl()?.create(&sample.flunder()).await?;
+        // It is available before its admission has read what it asks, and refuses whoever is as early.
+        let kubectl = lab.kubectl()?;
+        eventually("the sample to take an object", Duration::from_mins(1), || async {
+            let created = kubectl.create(&sample.flunder()).await;
+            Ok(created.map(drop).map_err(|error| format!("{error:#}")))
+        })
+        .await?;
         Ok(sample)
     }
 

@@ -18,8 +18,6 @@ pub(super) struct Ingress {
 impl Ingress {
     /// With the administrator's rights.
     pub(super) async fn of(node: &Node, cluster: &str) -> Result<Self> {
-        // A second call finds the provider in place: that is no failure.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let kubeconfig = Kubeconfig::read_from(node.kubeconfig()).context("failed to read the kubeconfig")?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         Ok(Self { client: Client::try_from(config)?, cluster: cluster.to_owned() })

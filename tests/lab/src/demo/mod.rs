@@ -144,7 +144,8 @@ fn next_steps(kubeconfig: &str) -> String {
     };
     let lines: String = tries.iter().map(line).collect();
     format!(
-        "Version 1 stays for as long as its invocation runs ({LONG_INVOCATION_SECONDS} s from its start), then goes.\n\
+        "Version 1 keeps its pods for as long as its invocation runs ({LONG_INVOCATION_SECONDS} s from its start). Then it \
+         is Retired:\nwithout pods, and unknown to Restate, until somebody rolls back.\n\n\
          What to try next:\n\n{lines}"
     )
 }

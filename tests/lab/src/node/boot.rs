@@ -171,8 +171,6 @@ async fn runtime(context: &Context, site: &Site, node: &Node) -> Result<usize> {
 }
 
 async fn etcd_answers(site: &Site) -> Result<()> {
-    // A second call finds the provider in place: that is no failure.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::try_from(Config::new(site.etcd().parse()?))?;
     let ready = || async {
         let request = http::Request::get("/readyz").body(Vec::new()).context("a request")?;

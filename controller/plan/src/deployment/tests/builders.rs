@@ -9,7 +9,7 @@ use super::super::hash::TemplateHash;
 use super::super::version::Version;
 use super::super::*;
 use super::world::greeter;
-use crate::{Object, Uid};
+use crate::{Finalizer, Object, Uid};
 
 fn changed(path: &str, value: Value) -> RestateDeployment {
     let mut object = serde_json::to_value(greeter(0)).unwrap();

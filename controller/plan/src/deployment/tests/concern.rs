@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 use restate_model::{Counts, DeploymentId, Load, Registered, Registry, ServiceName, Snapshot};
 
 use super::super::*;
 use super::properties::{live, story};
-use super::world::World;
+use super::world::{Crash, World};
 
 /// Something that the next answer says otherwise.
 #[derive(Clone, Debug)]
@@ -135,6 +136,47 @@ proptest! {
         let decision = decide(&with(&world, &before), world.now);
         if !Difference::between(&before, &after).concerns(&decision.demand.interest) {
             prop_assert_eq!(decision, decide(&with(&world, &after), world.now));
+        }
+    }
+}
+
+/// What a later question to the same Restate answers, where nothing happened.
+fn asked_again(snapshot: &Snapshot, usage: bool, now: Timestamp) -> Snapshot {
+    let mut later = snapshot.clone();
+    if let Some(reading) = &mut later.registry {
+        reading.asked_at = now;
+    }
+    if let Some(reading) = later.usage.as_mut().filter(|_| usage) {
+        reading.asked_at = now;
+    }
+    later
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+    /// Who is not woken by an answer that says the same would do nothing if it were.
+    #[test]
+    fn the_same_answer_changes_nothing_for_whom_it_does_not_count(story in story(), deleted in any::<bool>()) {
+        let mut world = live(&story);
+        if deleted {
+            world.delete();
+            world.pass(Crash::Never);
+        }
+        let Some(before) = world.snapshot.clone() else { return Ok(()) };
+        world.tick(1);
+        let decision = decide(&with(&world, &before), world.now);
+        let unchanged = match decision.demand.next {
+            _ if !decision.demand.registry => &[],
+            Next::News => [false, true].as_slice(),
+            Next::Usage => &[false],
+            Next::Registry => &[],
+        };
+        for usage in unchanged {
+            let after = asked_again(&before, *usage, world.now);
+            let again = decide(&with(&world, &after), world.now);
+            prop_assert_eq!(&decision.plan, &again.plan, "{:?}", decision.demand);
+            prop_assert_eq!(&decision.status, &again.status, "{:?}", decision.demand);
         }
     }
 }

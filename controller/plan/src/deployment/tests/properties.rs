@@ -235,7 +235,7 @@ fn comes_to_rest(story: &[Event]) -> Result<(), TestCaseError> {
     }
     let rest = world.decide();
     prop_assert!(
-        rest.demand == Demand { registry: false, usage: false, next: false, ..rest.demand.clone() },
+        rest.demand == Demand { registry: false, usage: false, next: Next::News, ..rest.demand.clone() },
         "asks at rest: {:?}",
         rest.demand
     );

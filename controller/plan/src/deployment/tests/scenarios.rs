@@ -123,12 +123,16 @@ fn a_superseded_version_goes_in_order_after_its_work_and_its_delay() {
     let Outcome::Waiting { look_again: LookAgain::At(until), .. } = world.decide().plan.outcome else {
         panic!()
     };
-    assert!(!world.decide().demand.next, "while its delay runs, answers that say the same wake nobody");
+    assert_eq!(
+        world.decide().demand.next,
+        Next::News,
+        "while its delay runs, answers that say the same wake nobody"
+    );
 
     world.now = until;
     let early = world.decide();
     assert!(early.plan.steps.is_empty(), "the answers are older than the stamp: {early:?}");
-    assert!(early.demand.next, "the next answer is newer than the stamp");
+    assert_ne!(early.demand.next, Next::News, "the next answer is newer than the stamp");
     world.log.clear();
     roll(&mut world);
     assert_eq!(
@@ -620,6 +624,26 @@ fn a_new_version_is_registered_once_whoever_else_registers() {
     assert_eq!(world.harm, Vec::<String>::new());
 }
 
+/// users.md 2b 3.0.0: what somebody registers after the answers that a rollback rests on is not taken from him.
+#[test]
+fn a_rollback_takes_nothing_from_whoever_was_faster() {
+    let mut world = rolled(0);
+    world.call("a", true);
+    world.deploy(1);
+    roll(&mut world);
+    world.deploy(0);
+    world.poll();
+    world.register_at("http://elsewhere:9080/", &["a"], true);
+    for _ in 0..4 {
+        world.run_pods();
+        world.pass(Crash::Never);
+    }
+    assert!(world.log.contains(&"register force=true".to_owned()), "{:?}", world.log);
+    assert_eq!(world.harm, Vec::<String>::new());
+    roll(&mut world);
+    assert_eq!(reason(&world, ConditionType::Stalled), "ForeignDeployment");
+}
+
 /// users.md 2b 3.0.0: a deletion that waits leaves the autoscalers of its versions, whose work goes on.
 #[test]
 fn a_deletion_that_waits_leaves_autoscalers_alone() {
@@ -648,7 +672,8 @@ fn a_drain_writes_nothing_however_often_restate_is_asked() {
         world.poll();
         let decision = world.pass(Crash::Never);
         assert!(decision.plan.steps.is_empty());
-        assert!(decision.demand.usage && !decision.demand.next, "asked, and woken by news alone");
+        assert!(decision.demand.usage, "asked");
+        assert_eq!(decision.demand.next, Next::News, "and woken by news alone");
     }
     assert_eq!(world.writes, writes);
 }

@@ -20,8 +20,8 @@ use restate_model::{
 };
 use serde_json::json;
 
-use super::super::{ClusterSeen, Decision, Finalizer, Seen, decide, record_rejection};
-use crate::{Deregistration, Object, Patch, Proof, Registration, Step};
+use super::super::{ClusterSeen, Decision, Seen, decide, record_rejection};
+use crate::{Deregistration, Finalizer, Object, Patch, Proof, Registration, Step};
 
 /// Services that each template offers.
 const OFFERS: [&[&str]; 4] = [&["a"], &["a"], &["a", "b"], &["b"]];
@@ -516,13 +516,20 @@ impl World {
             return false;
         }
         if let Some((id, _)) = self.registry.at_endpoint(&call.uri)
-            && call.force
+            && call.force.is_some()
             && !self.hidden
             && self.registry.routed_to(id).count() == OFFERS[version].len()
         {
             self.harm.push(format!("{} was forced although it is routed to", call.uri));
         }
-        let id = self.register_at(&call.uri, OFFERS[version], call.force);
+        if let Some(routes) = &call.force {
+            let now = |name| self.registry.services.get(name).map(|service| &service.deployment);
+            if routes.iter().any(|(name, to)| now(name) != Some(to)) {
+                return false;
+            }
+            self.blame_theft(call, OFFERS[version]);
+        }
+        let id = self.register_at(&call.uri, OFFERS[version], call.force.is_some());
         self.hidden = crash == Crash::Unrecorded;
         if self.hidden {
             return false;
@@ -536,6 +543,16 @@ impl World {
         meta.labels.get_or_insert_default().insert(LATEST.to_owned(), "true".to_owned());
         self.writes += 1;
         true
+    }
+
+    /// What somebody else has registered is his, however old the answers are that we act on.
+    fn blame_theft(&mut self, call: &Registration, services: &[&str]) {
+        let owner = |name: &&str| {
+            let service = self.registry.services.get(&ServiceName::from(*name))?;
+            Some(self.registry.deployments.get(&service.deployment)?.endpoint.clone())
+        };
+        let theirs = services.iter().filter_map(owner).find(|endpoint| !endpoint.contains("greeter-"));
+        self.harm.extend(theirs.map(|from| format!("{} took a service from {from} by force", call.uri)));
     }
 
     fn execute_deregistration(&mut self, call: &Deregistration, crash: Crash) -> bool {
@@ -627,7 +644,7 @@ pub(super) fn describe(step: &Step) -> String {
         Step::Patch(patch) => describe_patch(patch),
         Step::TakeOver { object, .. } => format!("take over {}", object.kind),
         Step::Delete { object, .. } => format!("delete {}", object.kind),
-        Step::Register(call) => format!("register force={}", call.force),
+        Step::Register(call) => format!("register force={}", call.force.is_some()),
         Step::Deregister(call) => format!("deregister {}", call.deployment),
         Step::Note(note) => format!("note {}", note.reason),
         Step::Aside(step) => describe(step),
