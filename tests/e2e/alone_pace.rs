@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use restate_tests::{
     Audit, Lab, Namespace, Restate, Result, Service, eventually,
     lab::{Image, OPERATOR_NAMESPACE},
@@ -41,9 +41,22 @@ async fn calm(lab: &Lab) -> Result {
         let before = passes(lab).await?;
         tokio::time::sleep(Duration::from_secs(8)).await;
         let after = passes(lab).await?;
-        Ok(if before == after { Ok(()) } else { Err(format!("{} passes in 8 s", after - before)) })
+        if before == after {
+            return Ok(Ok(()));
+        }
+        Ok(Err(format!("{} passes in 8 s; there are {}", after - before, others(lab).await?)))
     })
     .await
+}
+
+/// Every object that may have had a part in a count.
+async fn others(lab: &Lab) -> Result<String> {
+    let line = "jsonpath={range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}\
+                {range .status.conditions[*]} {.type}={.status}{end}; {end}";
+    Ok(lab
+        .kubectl()?
+        .run(["get", "restatedeployments.restate.dev,restateclusters.restate.dev", "-A", "-o", line])
+        .await?)
 }
 
 /// What the controller wrote on a replica set so far, by verb.
@@ -104,6 +117,9 @@ async fn watched(lab: &Lab, how: &str) -> Result {
     tokio::time::sleep(WATCHED).await;
     let made = passes(lab).await? - before;
     eprintln!("{how}: {made} passes in {} s", WATCHED.as_secs());
-    ensure!(made <= PASSES, "{how}: {made} passes in {} s, of {PASSES} allowed", WATCHED.as_secs());
+    if made > PASSES {
+        let seconds = WATCHED.as_secs();
+        bail!("{how}: {made} passes in {seconds} s, of {PASSES} allowed; there are {}", others(lab).await?);
+    }
     Ok(())
 }

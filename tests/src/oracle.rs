@@ -126,7 +126,8 @@ pub enum Runs {
     /// One attempt at a time: the journal holds the last effect of each step.
     OneByOne,
     /// A node that was killed or has lost its lead may have an attempt under way, in the service, when its successor
-    /// begins the next one: the journal holds one of the effects, be it not the last.
+    /// begins the next one, and that attempt may do its step as late as it likes: the journal holds one of the
+    /// effects, be it not the last, and those that it holds were made in the order of their steps.
     Overlapping,
 }
 
@@ -161,7 +162,10 @@ fn judge_call(call: &Called, effects: &[&Effect], runs: Runs) -> Vec<Violation> 
         }
     };
     found.extend(wrong_effects(call, walked, effects, runs));
-    found.extend(done_again(&key, effects));
+    found.extend(match runs {
+        Runs::OneByOne => done_again(&key, effects),
+        Runs::Overlapping => done_again(&key, &recorded(walked, effects)),
+    });
     let pinned = walked.marks.first().map_or(&walked.version, |mark| &mark.version);
     let another = parts(walked, effects).chain(&call.pinned).find(|by| *by != pinned);
     found.extend(another.map(|by| Violation::AnotherVersion { key, pinned: pinned.clone(), by: by.clone() }));
@@ -177,7 +181,7 @@ fn parts<'a>(walked: &'a Walked, effects: &'a [&Effect]) -> impl Iterator<Item =
 
 /// The journal holds what the last effect of each step gave, or one of them where attempts overlap.
 fn wrong_effects(call: &Called, walked: &Walked, effects: &[&Effect], runs: Runs) -> Vec<Violation> {
-    let journal: HashMap<u32, u64> = walked.marks.iter().map(|mark| (mark.step, mark.token)).collect();
+    let journal = journal(walked);
     let wrong = |step: u32| {
         let of_step = effects.iter().filter(|effect| effect.step == step);
         let ledger: Vec<u64> = of_step.map(|effect| effect.token).collect();
@@ -189,6 +193,17 @@ fn wrong_effects(call: &Called, walked: &Walked, effects: &[&Effect], runs: Runs
         (!right).then(|| Violation::WrongEffect { key: call.key.clone(), step, journal, ledger })
     };
     (0..call.steps).filter_map(wrong).collect()
+}
+
+/// What the journal holds of each step.
+fn journal(walked: &Walked) -> HashMap<u32, u64> {
+    walked.marks.iter().map(|mark| (mark.step, mark.token)).collect()
+}
+
+/// The effects that the journal holds, as the ledger has them in order.
+fn recorded<'a>(walked: &Walked, effects: &[&'a Effect]) -> Vec<&'a Effect> {
+    let journal = journal(walked);
+    effects.iter().copied().filter(|effect| journal.get(&effect.step) == Some(&effect.token)).collect()
 }
 
 /// A later step begins when the result of an earlier one is in the journal: from then on it is never done again.
@@ -293,6 +308,16 @@ mod tests {
         let effects = [effect(0, "v1", 0), effect(1, "v1", 1), effect(1, "v1", 2)];
         let first = call("v1", &[(0, "v1", 0), (1, "v1", 1)]);
         assert_eq!(judge(&[first], &effects, Runs::Overlapping), []);
+        let late = [effect(0, "v1", 0), effect(1, "v1", 1), effect(0, "v1", 2)];
+        let before = call("v1", &[(0, "v1", 0), (1, "v1", 1)]);
+        assert_eq!(
+            judge(&[before], &late, Runs::Overlapping),
+            [],
+            "an attempt that has ended did its step late"
+        );
+        let after = call("v1", &[(0, "v1", 2), (1, "v1", 1)]);
+        let found = judge(&[after], &late, Runs::Overlapping);
+        assert!(matches!(&found[..], [Violation::DoneAgain { step: 0, .. }]), "{found:?}");
         let neither = call("v1", &[(0, "v1", 0), (1, "v1", 3)]);
         let found = judge(&[neither], &effects, Runs::Overlapping);
         assert!(matches!(&found[..], [Violation::WrongEffect { step: 1, .. }]), "{found:?}");

@@ -1,11 +1,11 @@
 //! Rollouts while everything dies in turn, and the proof that the run would find out a controller that does wrong.
 //! It kills what all other tests stand on: one test after the other, and after the rest.
 
-use super::{TestArgs, e2e, program, tally::Tally};
+use super::{TestArgs, e2e, program, report::Report};
 use crate::{Context, Result, claim::Claim, demo, images, node, tools::Tools};
 
 /// Runs it; the lab is ours until the claim is dropped.
-pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Tally> {
+pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Report> {
     let _claim = Claim::take(context, "cargo lab test chaos").await?;
     let tools = Tools::ensure(context).await?;
     let node = node::up(context, &tools).await?;

@@ -12,27 +12,27 @@ use std::{
 use anyhow::Context as _;
 use tokio::process::Command;
 
-use super::{program, tally::Tally};
+use super::{program, report::Report};
 use crate::{Context, Result, images::workspace, process::Invocation, tools::Tools};
 
 /// Ends the name of a file with values.
 const VALUES: &str = ".values.yaml";
 
 /// Lints both charts and compares what is rendered, case by case.
-pub(super) async fn run(context: &Context, update: bool) -> Result<Tally> {
+pub(super) async fn run(context: &Context, update: bool) -> Result<Report> {
     let helm = Tools::ensure(context).await?.path("helm");
     let charts = workspace().join("charts");
-    let mut tally = Tally::default();
+    let mut report = Report::default();
     for chart in ["restate-operator", "restate-operator-crds"] {
         let mut lint = Command::new(&helm);
         lint.args(["lint", "--strict", "--quiet"]).arg(charts.join(chart));
-        tally += program::check(lint).await?;
+        report += program::check(lint).await?;
     }
     for case in cases(&workspace().join("tests/charts"))? {
         let rendered = render(&helm, &charts.join("restate-operator"), &case).await?;
-        tally += compare(&case.with_extension("").with_extension("yaml"), &rendered, update)?;
+        report += compare(&case.with_extension("").with_extension("yaml"), &rendered, update)?;
     }
-    Ok(tally)
+    Ok(report)
 }
 
 /// The files with values, in the order of their names.
@@ -53,10 +53,10 @@ async fn render(helm: &Path, chart: &Path, values: &Path) -> Result<String> {
     Ok(Invocation::new(what, helm).args(arguments).text().await?)
 }
 
-fn compare(golden: &Path, rendered: &str, update: bool) -> Result<Tally> {
+fn compare(golden: &Path, rendered: &str, update: bool) -> Result<Report> {
     if update {
         fs::write(golden, rendered).with_context(|| format!("failed to write {}", golden.display()))?;
-        return Ok(Tally::of_check(true));
+        return Ok(Report::of_check(true));
     }
     let wanted = fs::read_to_string(golden).unwrap_or_default();
     let different = difference(&wanted, rendered);
@@ -66,7 +66,7 @@ fn compare(golden: &Path, rendered: &str, update: bool) -> Result<Tally> {
             "  `cargo lab test charts --update` writes it anew; look at the difference before you commit it"
         );
     }
-    Ok(Tally::of_check(different.is_none()))
+    Ok(Report::of_check(different.is_none()))
 }
 
 /// The first line that differs: enough to see whether it was meant.
@@ -116,12 +116,12 @@ mod tests {
         assert_eq!(golden, folder.path().join("default.yaml"));
         assert_eq!(
             compare(&golden, "a: 1", false).unwrap(),
-            Tally::of_check(false),
+            Report::of_check(false),
             "a file that is not there"
         );
-        assert_eq!(compare(&golden, "a: 1", true).unwrap(), Tally::of_check(true));
-        assert_eq!(compare(&golden, "a: 1", false).unwrap(), Tally::of_check(true));
-        assert_eq!(compare(&golden, "a: 2", false).unwrap(), Tally::of_check(false));
+        assert_eq!(compare(&golden, "a: 1", true).unwrap(), Report::of_check(true));
+        assert_eq!(compare(&golden, "a: 1", false).unwrap(), Report::of_check(true));
+        assert_eq!(compare(&golden, "a: 2", false).unwrap(), Report::of_check(false));
         assert_eq!(cases(folder.path()).unwrap().len(), 1, "what was rendered is no case");
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tokio::process::Command;
 
-use super::{TestArgs, browser, program, tally::Tally};
+use super::{TestArgs, browser, program, report::Report, tally::Tally};
 use crate::{
     Context, Result,
     claim::Claim,
@@ -18,39 +18,77 @@ use crate::{
 /// Tests whose module begins so change what all others stand on: they run one by one, after the rest.
 const ALONE: &str = "alone_";
 
+/// All that the tests stand on.
+struct Stand<'a> {
+    context: &'a Context,
+    arguments: &'a TestArgs,
+    tools: Tools,
+    clients: Tools,
+    node: Node,
+    images: Images,
+    typescript: String,
+    older_restate: Option<String>,
+}
+
 /// Runs them; the lab is ours until the claim is dropped.
-pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Tally> {
+pub(super) async fn run(context: &Context, arguments: &TestArgs) -> Result<Report> {
     let _claim = Claim::take(context, "cargo lab test").await?;
-    let tools = Tools::ensure(context).await?;
-    let clients = Tools::of_tests(context, arguments.all).await?;
-    let node = node::up(context, &tools).await?;
-    let images = images::ensure(context, &node).await?;
-    let typescript = images::ensure_typescript(context, &node).await?;
-    let older_restate = images::ensure_older_restate(context, &node, &clients).await?;
-    demo::chart::install(context, &node, &images).await?;
-    let mut tally = Tally::default();
-    for selection in selections(arguments, node.is_ours()) {
+    let stand = Stand::make(context, arguments).await?;
+    let mut report = Report::default();
+    for selection in selections(arguments, stand.node.is_ours()) {
+        let first = stand.test(&selection).await?;
+        if !first.tally.is_good() {
+            show_operator(&stand.node).await;
+        }
+        report += stand.try_again(first).await?;
+    }
+    // Without a filter there is something to run.
+    Ok(if arguments.filter.is_none() { report.not_empty() } else { report })
+}
+
+impl<'a> Stand<'a> {
+    async fn make(context: &'a Context, arguments: &'a TestArgs) -> Result<Self> {
+        let tools = Tools::ensure(context).await?;
+        let clients = Tools::of_tests(context, arguments.all).await?;
+        let node = node::up(context, &tools).await?;
+        let images = images::ensure(context, &node).await?;
+        let typescript = images::ensure_typescript(context, &node).await?;
+        let older_restate = images::ensure_older_restate(context, &node, &clients).await?;
+        demo::chart::install(context, &node, &images).await?;
+        Ok(Self { context, arguments, tools, clients, node, images, typescript, older_restate })
+    }
+
+    /// The test program, once.
+    async fn test(&self, selection: &[String]) -> Result<Report> {
         let test =
             ["test", "--locked", "-p", "restate-tests", "--lib", "--test", "e2e", "--no-fail-fast", "--"];
-        let mut command = program::cargo(context, &test);
+        let mut command = program::cargo(self.context, &test);
         command.args(selection);
-        describe(&mut command, &node, &images);
-        command.env("LAB_IMAGE_TYPESCRIPT", &typescript);
-        command.envs(older_restate.iter().map(|image| ("LAB_IMAGE_OLDER_RESTATE", image)));
-        describe_clients(&mut command, &clients, tools.path("etcd"), arguments.all);
-        browser::describe(context, arguments, &mut command).await?;
-        if arguments.all {
+        describe(&mut command, &self.node, &self.images);
+        command.env("LAB_IMAGE_TYPESCRIPT", &self.typescript);
+        command.envs(self.older_restate.iter().map(|image| ("LAB_IMAGE_OLDER_RESTATE", image)));
+        let all = self.arguments.all;
+        describe_clients(&mut command, &self.clients, self.tools.path("etcd"), all);
+        browser::describe(self.context, self.arguments, &mut command).await?;
+        if all {
             command.env("LAB_ALL", "1");
         }
         let (name, value) = Claim::for_children();
         command.env(name, value);
-        tally += program::tests(command).await?;
+        program::tests(command).await
     }
-    if !tally.is_good() {
-        show_operator(&node).await;
+
+    /// Once more what was late, by itself. It is named at the end, with what it waited for.
+    async fn try_again(&self, first: Report) -> Result<Report> {
+        let names = first.second_tries();
+        if names.is_empty() {
+            return Ok(first);
+        }
+        self.context.progress.say(format_args!("once more, by itself: {}", names.join(", ")));
+        let options = ["--test-threads", "1", "--include-ignored", "--exact"].map(str::to_owned);
+        let selection: Vec<_> = options.into_iter().chain(names).collect();
+        Ok(first.after_second_tries(&self.test(&selection).await?))
     }
-    // Without a filter there is something to run.
-    Ok(if arguments.filter.is_none() { tally.not_empty() } else { tally })
 }
 
 /// What the operator did meanwhile: most failures on a cluster are explained there.
@@ -84,7 +122,7 @@ fn selections(arguments: &TestArgs, ours: bool) -> Vec<Vec<String>> {
 }
 
 /// The same tests on the oldest Kubernetes that is supported, by a run of our own program.
-pub(super) async fn run_on_the_oldest(context: &Context, arguments: &TestArgs) -> Result<Tally> {
+pub(super) async fn run_on_the_oldest(context: &Context, arguments: &TestArgs) -> Result<Report> {
     let _claim = Claim::take(context, "cargo lab test --all").await?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--kubernetes", "1.34", "test", "e2e"]);

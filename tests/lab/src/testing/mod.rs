@@ -11,6 +11,7 @@ mod clones;
 mod dependencies;
 mod e2e;
 mod program;
+mod report;
 mod tally;
 
 use std::{
@@ -18,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::tally::Tally;
+use self::{report::Report, tally::Tally};
 use crate::{Context, Result, args::Kubernetes, claim::Claim, demo, images, node, tools::Tools};
 use clap::ValueEnum;
 use strum::IntoEnumIterator;
@@ -128,7 +129,7 @@ impl TestArgs {
 /// How one layer went.
 struct Ended {
     layer: Layer,
-    tally: Tally,
+    report: Report,
     time: Duration,
     /// Why it came to no tests.
     error: Option<String>,
@@ -142,23 +143,24 @@ pub async fn run(context: &Context, arguments: TestArgs) -> Result<ExitCode> {
     for layer in arguments.chosen(context.options.kubernetes, ours) {
         context.progress.say(format_args!("── {layer}"));
         let since = Instant::now();
-        let (tally, error) = match run_layer(context, layer, &arguments).await {
-            Ok(tally) => (tally, None),
-            Err(error) => (Tally::of_check(false), Some(format!("error: {layer}: {error:#}"))),
+        let (report, error) = match run_layer(context, layer, &arguments).await {
+            Ok(report) => (report, None),
+            Err(error) => (Report::of_check(false), Some(format!("error: {layer}: {error:#}"))),
         };
         if let Some(error) = &error {
             eprintln!("\n{error}");
         }
-        ended.push(Ended { layer, tally, time: since.elapsed(), error });
+        ended.push(Ended { layer, report, time: since.elapsed(), error });
     }
     // Again: of a long run its end is what people have in front of them.
-    for error in ended.iter().filter_map(|layer| layer.error.as_ref()) {
-        println!("\n{error}");
+    for layer in &ended {
+        layer.error.iter().for_each(|error| println!("\n{error}"));
+        layer.report.failures.iter().for_each(|failure| println!("\n{failure}"));
     }
     println!("\n{}", summary(&ended));
     let mut total = Tally::default();
     for layer in &ended {
-        total += layer.tally;
+        total += layer.report.tally;
     }
     println!("{total}");
     Ok(if total.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -182,7 +184,7 @@ pub async fn bench(context: &Context, arguments: BenchArgs) -> Result<ExitCode> 
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn run_layer(context: &Context, layer: Layer, arguments: &TestArgs) -> Result<Tally> {
+async fn run_layer(context: &Context, layer: Layer, arguments: &TestArgs) -> Result<Report> {
     let cargo = |arguments: &[&str]| program::cargo(context, arguments);
     match layer {
         Layer::Format => program::check(cargo(&["fmt", "--all", "--check"])).await,
@@ -220,20 +222,20 @@ async fn run_layer(context: &Context, layer: Layer, arguments: &TestArgs) -> Res
 }
 
 /// Each finding is printed; one or many, the check has failed.
-fn listed(findings: &[String]) -> Tally {
+fn listed(findings: &[String]) -> Report {
     for finding in findings {
         println!("  {finding}");
     }
-    Tally::of_check(findings.is_empty())
+    Report::of_check(findings.is_empty())
 }
 
-async fn drift(context: &Context) -> Result<Tally> {
-    let mut tally = Tally::default();
+async fn drift(context: &Context) -> Result<Report> {
+    let mut report = Report::default();
     for package in ["restate-crd", "restate-apiservice"] {
         let generate = ["run", "--quiet", "--locked", "-p", package, "--bin", "generate", "--", "--check"];
-        tally += program::check(program::cargo(context, &generate)).await?;
+        report += program::check(program::cargo(context, &generate)).await?;
     }
-    Ok(tally)
+    Ok(report)
 }
 
 fn summary(ended: &[Ended]) -> String {
@@ -243,7 +245,8 @@ fn summary(ended: &[Ended]) -> String {
 
 impl Ended {
     fn row(&self) -> String {
-        let Self { layer, tally: Tally { passed, failed, skipped }, time, error: _ } = self;
+        let Self { layer, report, time, error: _ } = self;
+        let Tally { passed, failed, skipped } = report.tally;
         let minutes = layer.budget().as_secs() / 60;
         let late = if *time > layer.budget() { format!("  over {minutes} min") } else { String::new() };
         let (name, seconds) = (<&str>::from(layer), time.as_secs());
@@ -294,7 +297,7 @@ mod tests {
     fn a_layer_over_its_budget_is_marked() {
         let ended = |layer, seconds| Ended {
             layer,
-            tally: Tally::of_check(true),
+            report: Report::of_check(true),
             time: Duration::from_secs(seconds),
             error: None,
         };
