@@ -244,11 +244,11 @@ impl Territory {
         }
     }
 
-    /// Whether a version may be registered here without having been told of: an answer that was asked before it was made
-    /// cannot name it, and who does not answer now may have known it for long.
+    /// Whether a version may be registered here without having been told of: an answer that was asked before it was
+    /// registered cannot name it, and who does not answer now may have known it for long.
     fn has_not_told(&self, view: &View) -> bool {
         let names = |id| self.registry().is_some_and(|registry| registry.deployments.contains_key(id));
-        let too_early = self.observed_at() < view.created_at;
+        let too_early = self.observed_at() <= view.registered_at.or(view.created_at);
         view.deployment_id.as_ref().is_some_and(|id| !names(id)) && (self.is_silent() || too_early)
     }
 

@@ -136,6 +136,11 @@ impl Restates {
         }
     }
 
+    /// Lets go of every Restate but these: no stored object names it any more.
+    pub(crate) fn keep_only(&self, admins: &[Admin]) {
+        self.known().retain(|key, _| admins.iter().any(|admin| admin.key == *key));
+    }
+
     /// What every reader may be told: that some did not answer when last asked. Which ones is not for everybody.
     pub(crate) fn warning(&self) -> Option<String> {
         let known = self.known();
@@ -230,5 +235,15 @@ mod tests {
         tokio::time::advance(GIVEN_UP_AFTER.mul_f64(0.02)).await;
         assert!(restates.is_given_up(&silent));
         assert!(restates.is_given_up(&admin("http://127.0.0.1:9070")), "nobody can ever ask there");
+    }
+
+    #[tokio::test]
+    async fn what_no_object_names_any_more_is_let_go() {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let restates = Restates::new(&CancellationToken::new(), &Questions::new()).unwrap();
+        let [stays, goes] = ["prod", "test"].map(|name| admin(&format!("http://restate.{name}.svc:9070")));
+        drop([&stays, &goes].map(|admin| restates.subscription(admin)));
+        restates.keep_only(std::slice::from_ref(&stays));
+        assert!(restates.snapshot(&stays).is_some() && restates.snapshot(&goes).is_none());
     }
 }

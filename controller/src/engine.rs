@@ -127,8 +127,12 @@ pub(crate) struct Pass {
     pub(crate) unsaid: Option<Duration>,
 }
 
-/// One pass over one object.
-pub(crate) async fn reconcile<K: Kind>(object: Arc<K>, context: &Context) -> Result<Pass, Error> {
+/// One pass over one object. What is said of it waits for the end of acts, unless there is none.
+pub(crate) async fn reconcile<K: Kind>(
+    object: Arc<K>,
+    context: &Context,
+    restless: bool,
+) -> Result<Pass, Error> {
     let mut decision = decide(&object, context).await?;
     if let (Some(who), Some(demand)) = (K::wanted_by(&object), &decision.demand) {
         context.restates.demand(&who, demand, &decision.plan.outcome, decision.known.take());
@@ -146,7 +150,7 @@ pub(crate) async fn reconcile<K: Kind>(object: Arc<K>, context: &Context) -> Res
     if let Some(error) = &failed {
         warn::failed(error, context, &subject).await;
     }
-    let published = if done.acted > 0 && failed.is_none() {
+    let published = if done.acted > 0 && failed.is_none() && !restless {
         // The next pass comes at once and knows more: what several steps in a row make of it is written once.
         Ok(None)
     } else {

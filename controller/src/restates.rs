@@ -14,12 +14,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use restate_client::poller::{Asked, Observer, Pace, Question};
 use restate_client::turns::Turn;
 use restate_client::{Endpoint, Policy, Pollers, Subscription, Transport, Turns};
 use restate_crd::RestateDeployment;
-use restate_model::{EndpointKey, Snapshot};
+use restate_model::{EndpointKey, Failure, FailureKind, Snapshot};
 use restate_plan::deployment::{Demand, Next};
 use restate_plan::{Admin, LookAgain, Outcome};
 use tokio_util::task::AbortOnDropHandle;
@@ -75,9 +76,15 @@ impl Restates {
         Self { transport, policy, pollers, wakers, state: Arc::default(), turns: Turns::of(CHANGES) }
     }
 
-    /// The newest answers of this Restate, where anybody asked.
+    /// The newest answers of this Restate, where anybody asked. One that must not be asked has failed to answer.
     pub(crate) fn snapshot(&self, admin: &Admin) -> Option<Arc<Snapshot>> {
-        Some(self.state().followed.get(&admin.key)?.subscription.snapshot())
+        if let Some(followed) = self.state().followed.get(&admin.key) {
+            return Some(followed.subscription.snapshot());
+        }
+        let error = Endpoint::new(&admin.url, &self.policy).err()?;
+        let failure =
+            Failure { at: Timestamp::now(), kind: FailureKind::Unreachable, message: error.to_string() };
+        Some(Arc::new(Snapshot { failure: Some(failure), ..Snapshot::default() }))
     }
 
     /// From now on, `who` wants this, and no longer what it wanted before. It was decided on what was `known`.
@@ -95,7 +102,11 @@ impl Restates {
             (false, false) => None,
         };
         let (Some(admin), Some(question)) = (admin, question) else { return self.forget(who) };
-        let Some(subscription) = self.follow(admin) else { return self.forget(who) };
+        // Under one lock, from the subscription to the want that keeps it: whoever tidies up in between would take away
+        // what wakes us.
+        let mut state = self.state();
+        let before = state.wants.remove(who);
+        let Some(subscription) = self.follow(&mut state, admin) else { return state.tidy() };
         // A moment to come is no reason to miss an answer before it.
         let next = match outcome {
             Outcome::Waiting { look_again: LookAgain::OnSnapshot | LookAgain::At(_), .. } => *next,
@@ -103,8 +114,6 @@ impl Restates {
             | Outcome::Settled => Next::News,
         };
         let ear = Ear { interest: interest.clone(), next, known: known.unwrap_or_default() };
-        let mut state = self.state();
-        let before = state.wants.remove(who);
         let mut want = Want::renewed(before, &admin.key, &subscription, question, ear);
         if want.ear.hears_at_once(&subscription.snapshot()) {
             self.wakers.deployments.push(who.clone());
@@ -133,8 +142,8 @@ impl Restates {
         }
     }
 
-    fn follow(&self, admin: &Admin) -> Option<Subscription> {
-        if let Some(followed) = self.state().followed.get(&admin.key) {
+    fn follow(&self, state: &mut State, admin: &Admin) -> Option<Subscription> {
+        if let Some(followed) = state.followed.get(&admin.key) {
             return Some(followed.subscription.clone());
         }
         let endpoint = match Endpoint::new(&admin.url, &self.policy) {
@@ -147,7 +156,7 @@ impl Restates {
         let subscription = self.pollers.subscribe(&endpoint);
         let waker = wants::wake(admin.key.clone(), &subscription, &self.state, &self.wakers);
         let followed = Followed { subscription: subscription.clone(), _waker: waker };
-        self.state().followed.insert(admin.key.clone(), followed);
+        state.followed.insert(admin.key.clone(), followed);
         Some(subscription)
     }
 

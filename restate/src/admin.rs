@@ -21,7 +21,9 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;
-use restate_model::{DeploymentId, EndpointKey, Reading, Registered, Registry, Service, ServiceRevision};
+use restate_model::{
+    DeploymentId, EndpointKey, Reading, Registered, Registry, Service, ServiceName, ServiceRevision,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::Endpoint;
@@ -148,6 +150,16 @@ impl Admin {
         Ok(services.into_iter().map(wire::Service::into_model).collect())
     }
 
+    /// One service with the deployment that new calls go to; none where Restate does not know it.
+    pub async fn service(&self, name: &ServiceName) -> Result<Option<Service>, Error> {
+        let path = format!("services/{}", segment(name.as_str()));
+        match self.read(&path, SMALL).await {
+            Ok(answer) => answer.json().map(|service: wire::Service| Some(service.into_model())),
+            Err(Error::Refused(refused)) if unknown(&refused, "service") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Registers an endpoint. Harmless to send again; see [`Error::is_final`] for a refusal that stays.
     pub async fn register(&self, registration: &Registration) -> Result<Accepted, Error> {
         let answer = self.post_deployment(registration).await?;
@@ -169,7 +181,7 @@ impl Admin {
             Question { method: Method::DELETE, path: &path, deadline: DEREGISTER_DEADLINE, limit: SMALL };
         match self.transport.ask(&self.endpoint, &question, None::<&()>).await {
             Ok(_) => Ok(Deregistered::Acknowledged),
-            Err(Error::Refused(refused)) if unknown_deployment(&refused) => Ok(Deregistered::NotFound),
+            Err(Error::Refused(refused)) if unknown(&refused, "deployment") => Ok(Deregistered::NotFound),
             Err(error) => Err(error),
         }
     }
@@ -198,9 +210,9 @@ impl Admin {
     }
 }
 
-/// Restate's own 404 names the deployment; one of a proxy without a body does not.
-fn unknown_deployment(refused: &Refused) -> bool {
-    refused.status == StatusCode::NOT_FOUND && refused.message.contains("deployment")
+/// Restate's own 404 says what it does not know; one of a proxy without a body does not.
+fn unknown(refused: &Refused, what: &str) -> bool {
+    refused.status == StatusCode::NOT_FOUND && refused.message.contains(what)
 }
 
 #[cfg(test)]

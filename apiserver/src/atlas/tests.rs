@@ -95,7 +95,9 @@ fn set(namespace: &str, id: Option<&str>) -> ReplicaSet {
         "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "greeter"}}},
     });
     if let Some(id) = id {
-        object["metadata"]["annotations"] = json!({"restate.dev/deployment-id": id});
+        let registered_at = "2026-11-22T11:59:55.5Z";
+        object["metadata"]["annotations"] =
+            json!({"restate.dev/deployment-id": id, "restate.dev/registered-at": registered_at});
     }
     serde_json::from_value(object).unwrap()
 }
@@ -236,6 +238,16 @@ fn an_old_answer_is_not_the_whole(#[case] failed_after: Option<i64>, #[case] owe
     let territory = having_told(told, &[("shop", Some("dp_1")), ("fresh", None)]);
     assert_eq!((territory.owes(Some("shop")), territory.owes(None)), (owes, owes));
     assert!(!territory.owes(Some("fresh")));
+}
+
+/// E10: its pods take a while, so it is registered later than it is made.
+#[rstest]
+#[case::before_it_was_registered("2026-11-22T11:59:55Z", true)]
+#[case::after("2026-11-22T11:59:56Z", false)]
+fn e10_what_was_told_before_a_registration_cannot_name_it(#[case] told: &str, #[case] owes: bool) {
+    let registry = Some(Reading { asked_at: told.parse().unwrap(), value: Registry::default() });
+    let told = Snapshot { registry, ..Snapshot::default() };
+    assert_eq!(having_told(told, &[("shop", Some("dp_1"))]).owes(Some("shop")), owes);
 }
 
 #[test]

@@ -92,7 +92,13 @@ impl Versions {
     pub(crate) async fn follow(self) {
         let mut stored = self.world.changes();
         let mut answered = self.restates.changes();
+        let mut tidied = None;
         loop {
+            let generation = self.world.generation();
+            if tidied != Some(generation) {
+                self.restates.keep_only(&self.world.admins(None, None));
+                tidied = Some(generation);
+            }
             let watched = self.store.watchers() > 0;
             let asked = if watched { self.world.admins(None, None) } else { Vec::new() };
             self.restates.keep_asking(&asked);

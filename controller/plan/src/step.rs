@@ -261,6 +261,9 @@ pub enum Proof {
     Idle {
         /// When the questions were asked.
         asked_at: Timestamp,
+        /// What it offers. Restate cannot be asked to remove it only if none of these goes to it, so that is looked at
+        /// once more, right before.
+        offers: Vec<ServiceName>,
     },
     /// The `RestateDeployment` is being deleted and nothing unfinished is left as of this moment.
     Deleted {

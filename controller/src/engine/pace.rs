@@ -20,6 +20,8 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 pub(super) const AFTER_A_RACE: Duration = Duration::from_secs(1);
 /// After an act the next look comes at once, unless acts do not come to an end.
 const AFTER_ACT: Duration = Duration::from_millis(5);
+/// So many acts in a row are more than any change takes: somebody undoes them.
+const RESTLESS: u32 = 8;
 /// The longest pause between acts that do not come to an end.
 const LONGEST_AFTER_ACT: Duration = Duration::from_mins(1);
 /// Even where nothing changes, everything is looked at from time to time: a look costs no request.
@@ -30,9 +32,12 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// The pauses of all objects of one kind.
 #[derive(Debug)]
 pub(super) struct Pace<K> {
-    failures: Mutex<HashMap<K, ExponentialBackoff>>,
-    acts: Mutex<HashMap<K, ExponentialBackoff>>,
+    failures: Mutex<HashMap<K, Growing>>,
+    acts: Mutex<HashMap<K, Growing>>,
 }
+
+/// Pauses that grow, and how many there were.
+type Growing = (ExponentialBackoff, u32);
 
 impl<K> Default for Pace<K> {
     fn default() -> Self {
@@ -60,6 +65,11 @@ impl<K: Eq + Hash + Clone> Pace<K> {
         pass.unsaid.map_or(planned, |unsaid| unsaid.min(planned))
     }
 
+    /// Whether each pass over it acts, and the next one finds the same to be done.
+    pub(super) fn is_restless(&self, key: &K) -> bool {
+        lock(&self.acts).get(key).is_some_and(|(_, acts)| *acts >= RESTLESS)
+    }
+
     /// The object is gone.
     pub(super) fn forget(&self, key: &K) {
         lock(&self.failures).remove(key);
@@ -68,12 +78,14 @@ impl<K: Eq + Hash + Clone> Pace<K> {
 }
 
 fn next<K: Eq + Hash + Clone>(
-    pauses: &Mutex<HashMap<K, ExponentialBackoff>>,
+    pauses: &Mutex<HashMap<K, Growing>>,
     key: &K,
     builder: ExponentialBuilder,
 ) -> Duration {
     let mut pauses = lock(pauses);
-    let pause = pauses.entry(key.clone()).or_insert_with(|| builder.without_max_times().build());
+    let (pause, count) =
+        pauses.entry(key.clone()).or_insert_with(|| (builder.without_max_times().build(), 0));
+    *count = count.saturating_add(1);
     pause.next().unwrap_or(LONGEST_PAUSE)
 }
 
@@ -103,6 +115,18 @@ mod tests {
 
     fn settled(acted: bool) -> Pass {
         Pass { outcome: Outcome::Settled, acted, unsaid: None }
+    }
+
+    #[test]
+    fn acts_without_end_are_noticed() {
+        let (pace, now) = (Pace::default(), Timestamp::UNIX_EPOCH);
+        for act in 0..RESTLESS {
+            assert!(!pace.is_restless(&"a"), "{act}");
+            pace.after(&"a", &settled(true), now);
+        }
+        assert!(pace.is_restless(&"a") && !pace.is_restless(&"b"));
+        pace.after(&"a", &settled(false), now);
+        assert!(!pace.is_restless(&"a"));
     }
 
     #[test]

@@ -118,7 +118,8 @@ async fn pass<K: Kind>(reference: ObjectRef<K>, shared: Arc<Shared<K>>) -> (Obje
 
 async fn look<K: Kind>(object: Arc<K>, reference: &ObjectRef<K>, shared: &Shared<K>) -> Duration {
     let context = &shared.context;
-    match observed(&context.metrics, K::CONTROLLER, reconcile(object, context)).await {
+    let restless = shared.pace.is_restless(reference);
+    match observed(&context.metrics, K::CONTROLLER, reconcile(object, context, restless)).await {
         Ok(pass) => shared.pace.after(reference, &pass, Timestamp::now()),
         Err(error) => after_failure(reference, &error, shared),
     }

@@ -40,7 +40,7 @@ async fn pass(kubernetes: &Kubernetes, context: &Context) -> Result<Pass, Error>
     // What the watch would tell.
     let object: RestateDeployment = serde_json::from_value(kubernetes.object(PATH)).unwrap();
     context.stores.deployments.take(Event::Apply(object));
-    reconcile(context.stores.deployments.get(Some("shop"), "greeter").unwrap(), context).await
+    reconcile(context.stores.deployments.get(Some("shop"), "greeter").unwrap(), context, false).await
 }
 
 /// Methods and paths alone.
@@ -68,6 +68,17 @@ async fn a_first_pass_makes_a_version_and_a_second_one_writes_nothing() {
         assert_eq!(kubernetes.asked(), [""; 0], "nothing changed");
     }
     assert_eq!(context.stores.replica_sets.all().count(), 1, "what was made is known without a watch");
+}
+
+/// Somebody undoes what is done, in every pass: the status waits for the end of acts, but not for ever.
+#[tokio::test]
+async fn acts_without_end_do_not_keep_the_status_from_being_written() {
+    let (kubernetes, context) = world(greeter("greeter"));
+    assert!(pass(&kubernetes, &context).await.unwrap().acted);
+    assert!(kubernetes.object(PATH)["status"].is_null());
+    let object: RestateDeployment = serde_json::from_value(kubernetes.object(PATH)).unwrap();
+    assert!(reconcile(Arc::new(object), &context, true).await.unwrap().acted, "its Service is made");
+    assert!(!kubernetes.object(PATH)["status"]["conditions"].is_null());
 }
 
 #[tokio::test]
@@ -123,7 +134,7 @@ async fn a_race_is_no_failure() {
     stored["metadata"]["finalizers"] = json!(["example.com/other"]);
     let kubernetes = kubernetes.with(PATH, stored);
     object.metadata.resource_version = Some("1".to_owned());
-    let error = reconcile(Arc::new(object), &context).await.unwrap_err();
+    let error = reconcile(Arc::new(object), &context, false).await.unwrap_err();
     assert!(error.is_quiet(), "{}", error.chain());
     assert!(kubernetes.object(PATH)["status"].is_null());
 }
@@ -138,17 +149,17 @@ async fn a_change_that_comes_while_the_status_is_written_gets_a_pass() {
     changed["metadata"]["generation"] = 2.into();
     let kubernetes = kubernetes.with(PATH, changed);
     let before = context.stores.deployments.get(Some("shop"), "greeter").unwrap();
-    assert!(!reconcile(before, &context).await.unwrap().acted);
+    assert!(!reconcile(before, &context, false).await.unwrap().acted);
     assert_eq!(heads(&kubernetes.asked()), [format!("PATCH {PATH}/status")]);
     assert_eq!(woken.try_recv().unwrap().message.name, "greeter");
     let known = context.stores.deployments.get(Some("shop"), "greeter").unwrap();
     assert_eq!(known.metadata.generation, Some(2), "and the pass looks at what is there now");
-    assert!(reconcile(known, &context).await.unwrap().acted, "the version is made");
+    assert!(reconcile(known, &context, false).await.unwrap().acted, "the version is made");
 
     let (_kubernetes, context) = world(greeter("other"));
     let mut woken = context.wakers.deployments.open();
     let before = context.stores.deployments.get(Some("shop"), "greeter").unwrap();
-    reconcile(before, &context).await.unwrap();
+    reconcile(before, &context, false).await.unwrap();
     assert!(woken.try_recv().is_err(), "nothing but the status is different");
 }
 
@@ -185,7 +196,7 @@ async fn an_environment_is_shown_and_left_alone() {
     let context = context(&kubernetes);
     for expected in [1, 0, 0] {
         let object: RestateCloudEnvironment = serde_json::from_value(kubernetes.object(path)).unwrap();
-        reconcile(Arc::new(object), &context).await.unwrap();
+        reconcile(Arc::new(object), &context, false).await.unwrap();
         assert_eq!(kubernetes.asked().len(), expected);
     }
 }

@@ -1,11 +1,15 @@
-//! Removal from Restate. Invariant: sent once per plan; whether it is sent again is for the next plan to say.
+//! Removal from Restate. Invariants: sent once per plan; whether it is sent again is for the next plan to say. Where new
+//! calls go is looked at once more, in our turn: somebody may have moved them by hand since the decision.
 
 use std::time::Duration;
 
 use restate_plan::{Deregistration, Proof};
+use tokio::time::timeout;
 
 use super::{Error, Executor};
 
+/// How long the last look at routing may take.
+const LAST_LOOK: Duration = Duration::from_secs(3);
 /// How long the call may take: it only removes metadata.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -14,21 +18,40 @@ impl Executor {
     pub(super) async fn deregister(&self, wanted: &Deregistration) -> Result<(), Error> {
         let Deregistration { admin, deployment, version, proof } = wanted;
         let (why, asked_at) = match proof {
-            Proof::Idle { asked_at } => ("idle", Some(asked_at)),
+            Proof::Idle { asked_at, .. } => ("idle", Some(asked_at)),
             Proof::Deleted { asked_at } => ("deleted", Some(asked_at)),
             Proof::Abandoned { .. } => ("abandoned", None),
         };
         let _turn = self.turn(admin, ("Deregister", DEADLINE)).await?;
+        self.is_still_unrouted(wanted).await?;
+        self.still("Deregister", DEADLINE)?;
         tracing::info!(%deployment, version = %version.object, why, asked_at = asked_at.map(tracing::field::display),
             "removes a deployment from Restate");
         let call = self.restates.deregister(admin, deployment);
-        let answer = tokio::time::timeout(DEADLINE, call).await;
+        let answer = timeout(DEADLINE, call).await;
         let answer = answer.map_err(|_| Error::Deadline { what: "DELETE of a deployment" })?;
         answer.map_err(|source| Error::Deregister {
             deployment: deployment.to_string(),
             source: Box::new(source),
         })?;
         self.restates.look_now(admin);
+        Ok(())
+    }
+
+    async fn is_still_unrouted(&self, wanted: &Deregistration) -> Result<(), Error> {
+        let Deregistration { admin, deployment, version, proof: Proof::Idle { offers, .. } } = wanted else {
+            return Ok(());
+        };
+        let look = timeout(LAST_LOOK, self.restates.is_routed(admin, offers, deployment));
+        let answer = look.await.map_err(|_| Error::Deadline { what: "GET of a service" })?;
+        let routed = answer.map_err(|source| Error::Deregister {
+            deployment: deployment.to_string(),
+            source: Box::new(source),
+        })?;
+        if routed {
+            self.restates.look_now(admin);
+            return Err(Error::Overtaken { object: Box::new(version.object.clone()) });
+        }
         Ok(())
     }
 }

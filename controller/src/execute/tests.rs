@@ -65,7 +65,7 @@ fn deregistration(admin: restate_plan::Admin) -> Step {
         admin,
         deployment: DeploymentId::from("dp_1"),
         version: Version { object, uid },
-        proof: Proof::Idle { asked_at: jiff::Timestamp::UNIX_EPOCH },
+        proof: Proof::Idle { asked_at: jiff::Timestamp::UNIX_EPOCH, offers: Vec::new() },
     })
 }
 
@@ -219,6 +219,22 @@ async fn a_deregistration_needs_a_lease_that_outlives_it() {
     assert_eq!(restate.asked(), [""; 0]);
     assert!(run(&executor(&kubernetes, LONG), &[deregistration(restate.admin())]).await.complete);
     assert_eq!(restate.asked(), ["DELETE /deployments/dp_1?force=true"]);
+}
+
+/// users.md §1b (a version removed too early): somebody may have moved routing by hand since the decision.
+#[rstest]
+#[case::elsewhere("dp_2", true)]
+#[case::to_it("dp_1", false)]
+#[tokio::test]
+async fn what_new_calls_go_to_by_now_is_not_removed(#[case] routed: &str, #[case] goes: bool) {
+    let service = json!({"name": "greeter", "deployment_id": routed, "revision": 1, "ty": "Service"});
+    let restate = Restate::answering(200, service).await;
+    let Step::Deregister(mut wanted) = deregistration(restate.admin()) else { unreachable!() };
+    wanted.proof = Proof::Idle { asked_at: jiff::Timestamp::UNIX_EPOCH, offers: vec!["greeter".into()] };
+    let done = run(&executor(&Kubernetes::default(), LONG), &[Step::Deregister(wanted)]).await;
+    assert_eq!(done.complete, goes, "{done:?}");
+    let asked = ["GET /services/greeter", "DELETE /deployments/dp_1?force=true"];
+    assert_eq!(restate.asked(), asked[..if goes { 2 } else { 1 }]);
 }
 
 #[rstest]

@@ -262,10 +262,11 @@ fn of<K: Kept + Clone>(cache: &Cache<K>, namespace: &str) -> Vec<K> {
     cache.within(namespace).into_iter().map(Arc::unwrap_or_clone).collect()
 }
 
-/// Who registers with this cluster.
+/// Who registers with this cluster, and who may: what cannot be read is not known to register elsewhere.
 fn users(object: &RestateCluster, stores: &Stores) -> Vec<String> {
     let name = object.name_any();
-    let users = stores.deployments.marked(|_, such| such.cluster.as_deref() == Some(&name));
+    let mut users = stores.deployments.unreadable();
+    users.extend(stores.deployments.marked(|_, such| such.cluster.as_deref() == Some(&name)));
     users
         .iter()
         .map(|user| format!("{}/{}", user.namespace.as_deref().unwrap_or_default(), user.name))

@@ -4,7 +4,7 @@ use futures::future::join_all;
 use restate_client::admin::{self, Deregistered};
 use restate_client::node::{self, Membership};
 use restate_client::{Admin as Client, Endpoint, Node, endpoint};
-use restate_model::DeploymentId;
+use restate_model::{DeploymentId, ServiceName};
 use restate_plan::cluster::{self, Configuration, Copies, NodeIdentity};
 use restate_plan::{Admin, Provision, Registration, Routes};
 
@@ -59,6 +59,22 @@ impl Restates {
         let services = self.client(admin)?.services().await?;
         let now: Routes = services.into_iter().map(|found| (found.name, found.deployment)).collect();
         Ok(routes.iter().all(|(service, deployment)| now.get(service) == Some(deployment)))
+    }
+
+    /// Whether one of these services goes to this deployment.
+    pub(crate) async fn is_routed(
+        &self,
+        admin: &Admin,
+        services: &[ServiceName],
+        id: &DeploymentId,
+    ) -> Result<bool, Error> {
+        let client = self.client(admin)?;
+        for name in services {
+            if client.service(name).await?.is_some_and(|service| service.deployment == *id) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Registers a version.

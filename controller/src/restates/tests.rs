@@ -81,17 +81,41 @@ async fn who_waits_for_news_is_not_woken_by_the_same_answer() {
     assert_eq!(next(&mut woken, 2_500).await, None);
 }
 
-/// What was said grows old while Restate fails: everybody looks at it again.
+#[rstest]
+#[case::who_waits_for_an_answer(Next::Registry, true)]
+#[case::who_waits_for_news(Next::News, false)]
 #[tokio::test]
-async fn a_failure_wakes_everybody_each_time() {
+async fn a_failure_wakes_again(#[case] waits: Next, #[case] again: bool) {
     let restate = Restate::answering(500, empty()).await;
     let (restates, mut woken) = restates();
-    let news = Demand { next: Next::News, ..registry(&restate) };
-    restates.demand(&wanting("a"), &news, &waiting(LookAgain::At(Timestamp::MAX)), None);
-    for _ in 0..2 {
-        assert!(next(&mut woken, 5_000).await.is_some());
-        while next(&mut woken, 200).await.is_some() {}
+    let wanted = Demand { next: waits, ..registry(&restate) };
+    restates.demand(&wanting("a"), &wanted, &waiting(LookAgain::At(Timestamp::MAX)), None);
+    assert!(next(&mut woken, 5_000).await.is_some(), "that it fails is news");
+    while next(&mut woken, 200).await.is_some() {}
+    assert_eq!(next(&mut woken, 5_000).await.is_some(), again);
+}
+
+/// Between a subscription and the want that keeps it nobody else tidies up.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_while_others_leave_is_woken() {
+    let restate = Restate::answering(200, empty()).await;
+    let (restates, mut woken) = restates();
+    let (restates, wanted) = (Arc::new(restates), registry(&restate));
+    let (others, theirs) = (restates.clone(), wanted.clone());
+    let leaving = tokio::task::spawn_blocking(move || {
+        for _ in 0..200 {
+            others.demand(&wanting("b"), &theirs, &waiting(LookAgain::OnChange), None);
+            others.forget(&wanting("b"));
+        }
+    });
+    for _ in 0..200 {
+        restates.forget(&wanting("a"));
+        restates.demand(&wanting("a"), &wanted, &waiting(LookAgain::OnChange), None);
+        assert!(restates.snapshot(&restate.admin()).is_some(), "it is followed");
     }
+    leaving.await.unwrap();
+    while next(&mut woken, 5_000).await.is_some_and(|name| name != "a") {}
+    assert!(restates.snapshot(&restate.admin()).unwrap().registry.is_some());
 }
 
 #[tokio::test]

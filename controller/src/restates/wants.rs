@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use restate_client::poller::Held;
 use restate_client::{Demand, Subscription};
 use restate_model::{EndpointKey, Reading, Snapshot};
-use restate_plan::deployment::{Difference, Interest, Next};
+use restate_plan::deployment::{Difference, Interest, MAX_AGE, Next};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{State, lock};
@@ -68,7 +68,11 @@ impl Ear {
             Next::Usage => moment(known.usage.as_ref()) != moment(round.now.usage.as_ref()),
             Next::Registry => moment(known.registry.as_ref()) != moment(round.now.registry.as_ref()),
         };
-        counts || round.now.failure.is_some() || round.since(&known).concerns(&self.interest)
+        let fails =
+            round.now.failure.as_ref().is_some_and(|failure| {
+                self.next != Next::News || round.now.is_older_than(MAX_AGE, failure.at)
+            });
+        counts || fails || round.since(&known).concerns(&self.interest)
     }
 }
 
@@ -99,8 +103,8 @@ impl Round {
     }
 }
 
-/// Wakes whoever this Restate's answers concern; on a failure everybody (what was said grows old), and after each
-/// answer those that wait for one.
+/// Wakes whoever this Restate's answers concern: everybody when it begins or ceases to answer, and after each answer or
+/// failure those that wait for one; on a failure also everybody for whom what was said has grown old.
 pub(super) fn wake(
     key: EndpointKey,
     subscription: &Subscription,
@@ -168,17 +172,25 @@ mod tests {
         assert!(!ear.hears(&mut Round::new(said(15, None))));
     }
 
-    #[test]
-    fn a_failure_wakes_everybody_each_time() {
-        let mut ear = ear(Next::News, said(10, None));
-        for second in [11, 12] {
+    #[rstest]
+    #[case::nobody_waits(Next::News, [11, 12], [true, false])]
+    #[case::what_was_said_is_old(Next::News, [700, 760], [true, true])]
+    #[case::an_answer_is_waited_for(Next::Registry, [11, 12], [true, true])]
+    fn a_failure_wakes_everybody_once_and_who_waits_each_time(
+        #[case] next: Next,
+        #[case] seconds: [i64; 2],
+        #[case] wakes: [bool; 2],
+    ) {
+        let mut ear = ear(next, said(10, None));
+        let heard = seconds.map(|second| {
             let failure = Failure {
                 at: Timestamp::constant(second, 0),
                 kind: FailureKind::TimedOut,
                 message: String::new(),
             };
             let failed = Snapshot { failure: Some(failure), ..Snapshot::clone(&said(10, None)) };
-            assert!(ear.hears(&mut Round::new(Arc::new(failed))));
-        }
+            ear.hears(&mut Round::new(Arc::new(failed)))
+        });
+        assert_eq!(heard, wakes);
     }
 }

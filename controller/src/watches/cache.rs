@@ -1,23 +1,29 @@
 //! One store: what the API server has of a kind, and what we wrote ourselves, as text. An object in memory takes four
 //! times the room of its text, there are thousands of them, and those of one deployment are read at a time.
 //!
-//! Invariants: an older state of an object never replaces a newer one; what a list replaces stays visible until the
-//! list is complete; what is read is what was kept.
+//! Invariants: an older state of an object never replaces a newer one, and nothing brings back what was seen to go; what
+//! a list replaces stays visible until the list is complete; what is read is what was kept; what cannot be read is
+//! there.
 
 mod text;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::{self, Debug};
 use std::mem;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 
 use super::Kept;
 use text::Text;
+
+/// For how long an object that has gone is known to have gone: longer than an answer to a write of ours is under way.
+const BURIED: Duration = Duration::from_mins(2);
 
 /// Namespace and name.
 type Place = (Box<str>, Box<str>);
@@ -29,8 +35,17 @@ pub(crate) struct Cache<K: Kept> {
 
 struct Held<K: Kept> {
     current: BTreeMap<Place, Text<K>>,
-    /// Of a list that is not complete yet.
-    coming: BTreeMap<Place, Text<K>>,
+    /// Objects of another shape than their kind has; as they were last, where they could be read before.
+    unreadable: BTreeSet<Place>,
+    /// A list that is not complete yet.
+    coming: Option<Coming<K>>,
+    /// What has gone lately, by uid.
+    buried: HashMap<String, Instant>,
+}
+
+struct Coming<K: Kept> {
+    objects: BTreeMap<Place, Text<K>>,
+    unreadable: BTreeSet<Place>,
 }
 
 /// An object that is not as it was.
@@ -50,7 +65,14 @@ impl<K: Kept> Change<K> {
 
 impl<K: Kept> Default for Cache<K> {
     fn default() -> Self {
-        Self { held: RwLock::new(Held { current: BTreeMap::new(), coming: BTreeMap::new() }) }
+        let (current, unreadable, buried) = (BTreeMap::new(), BTreeSet::new(), HashMap::new());
+        Self { held: RwLock::new(Held { current, unreadable, coming: None, buried }) }
+    }
+}
+
+impl<K: Kept> Default for Coming<K> {
+    fn default() -> Self {
+        Self { objects: BTreeMap::new(), unreadable: BTreeSet::new() }
     }
 }
 
@@ -67,9 +89,15 @@ impl<K: Kept> Cache<K> {
         self.read().current.get(&place(namespace, name))?.read().map(Arc::new)
     }
 
-    /// Whether there is an object of this name.
+    /// Whether there is an object of this name, be it one that cannot be read.
     pub(crate) fn has(&self, namespace: Option<&str>, name: &str) -> bool {
-        self.read().current.contains_key(&place(namespace, name))
+        let (held, place) = (self.read(), place(namespace, name));
+        held.current.contains_key(&place) || held.unreadable.contains(&place)
+    }
+
+    /// The objects that cannot be read, in order.
+    pub(crate) fn unreadable(&self) -> Vec<ObjectRef<K>> {
+        self.read().unreadable.iter().map(|(namespace, name)| reference(namespace, name)).collect()
     }
 
     /// The objects of this namespace whose names start with `name` and a hyphen, in order.
@@ -117,7 +145,8 @@ impl<K: Kept> Cache<K> {
         let known = held.current.contains_key(&place_of(&object));
         // An object that is going and is not known was seen to be gone.
         let is_there = known || object.meta().deletion_timestamp.is_none();
-        is_there.then(|| held.changed(object)).flatten()
+        let has_gone = object.meta().uid.as_ref().is_some_and(|uid| held.buried.contains_key(uid));
+        (is_there && !has_gone).then(|| held.absorbed(object)).flatten()
     }
 
     /// Takes over what a watch said, and tells what is different now.
@@ -127,15 +156,34 @@ impl<K: Kept> Cache<K> {
             Event::Apply(object) => held.changed(object).into_iter().collect(),
             Event::Delete(object) => held.gone(object).into_iter().collect(),
             Event::Init => {
-                held.coming.clear();
+                held.coming = Some(Coming::default());
                 Vec::new()
             }
             Event::InitApply(object) => {
                 let place = place_of(&object);
-                held.coming.extend(Text::of(object).map(|(_, text)| (place, text)));
+                if let Some((_, text)) = Text::of(object) {
+                    held.coming.get_or_insert_default().add(place, text);
+                }
                 Vec::new()
             }
             Event::InitDone => held.replaced(),
+        }
+    }
+
+    /// The same, of an object that cannot be read: what was known of it before is left, and that it is there.
+    pub(crate) fn take_unreadable(&self, event: Event<ObjectMeta>) -> Vec<Change<K>> {
+        let mut held = self.write();
+        match event {
+            Event::Apply(meta) => {
+                held.unreadable.insert(place_in(&meta));
+                Vec::new()
+            }
+            Event::InitApply(meta) => {
+                held.comes_unreadable(place_in(&meta));
+                Vec::new()
+            }
+            Event::Delete(meta) => held.gone_unread(&meta).into_iter().collect(),
+            Event::Init | Event::InitDone => Vec::new(),
         }
     }
 
@@ -144,9 +192,31 @@ impl<K: Kept> Cache<K> {
     }
 }
 
+impl<K: Kept> Coming<K> {
+    /// What is listed, or was written meanwhile: the later of both.
+    fn add(&mut self, place: Place, text: Text<K>) {
+        match self.objects.entry(place) {
+            Entry::Occupied(known) if known.get().is_later_than(&text) => {}
+            Entry::Occupied(mut known) => drop(known.insert(text)),
+            Entry::Vacant(free) => drop(free.insert(text)),
+        }
+    }
+}
+
 impl<K: Kept> Held<K> {
+    /// A list that is under way may have been begun before the write.
+    fn absorbed(&mut self, object: K) -> Option<Change<K>> {
+        let place = place_of(&object);
+        let change = self.changed(object);
+        if let (Some(coming), Some(text)) = (&mut self.coming, self.current.get(&place)) {
+            coming.add(place, text.clone());
+        }
+        change
+    }
+
     fn changed(&mut self, object: K) -> Option<Change<K>> {
         let place = place_of(&object);
+        self.unreadable.remove(&place);
         let (object, text) = Text::of(object)?;
         let before = match self.current.entry(place) {
             Entry::Vacant(free) => {
@@ -174,11 +244,36 @@ impl<K: Kept> Held<K> {
             return None;
         }
         drop(self.current.remove(&place));
+        self.unreadable.remove(&place);
+        self.bury(object.meta().uid.clone());
         Some(Change { object: Arc::new(object), before: None })
     }
 
+    /// The end of an object whose last state cannot be read: told by the last one that could.
+    fn gone_unread(&mut self, meta: &ObjectMeta) -> Option<Change<K>> {
+        let place = place_in(meta);
+        self.unreadable.remove(&place);
+        let last = self.current.get(&place)?.read()?;
+        if last.meta().uid == meta.uid { self.gone(last) } else { None }
+    }
+
+    fn comes_unreadable(&mut self, place: Place) {
+        let coming = self.coming.get_or_insert_default();
+        if let Some(known) = self.current.get(&place) {
+            coming.add(place.clone(), known.clone());
+        }
+        coming.unreadable.insert(place);
+    }
+
+    fn bury(&mut self, uid: Option<String>) {
+        self.buried.retain(|_, since| since.elapsed() < BURIED);
+        self.buried.extend(uid.map(|uid| (uid, Instant::now())));
+    }
+
     fn replaced(&mut self) -> Vec<Change<K>> {
-        let mut before = mem::replace(&mut self.current, mem::take(&mut self.coming));
+        let Coming { objects, unreadable } = self.coming.take().unwrap_or_default();
+        self.unreadable = unreadable;
+        let mut before = mem::replace(&mut self.current, objects);
         let mut changes = Vec::new();
         for (place, text) in &mut self.current {
             let known = before.remove(place);
@@ -188,7 +283,11 @@ impl<K: Kept> Held<K> {
                 before => changes.extend(change(text, before)),
             }
         }
-        changes.extend(before.into_values().filter_map(|text| change(&text, None)));
+        let gone: Vec<_> = before.into_values().filter_map(|text| change(&text, None)).collect();
+        for change in &gone {
+            self.bury(change.object.meta().uid.clone());
+        }
+        changes.extend(gone);
         changes
     }
 }
@@ -202,7 +301,10 @@ fn place(namespace: Option<&str>, name: &str) -> Place {
 }
 
 fn place_of<K: Resource>(object: &K) -> Place {
-    let meta = object.meta();
+    place_in(object.meta())
+}
+
+fn place_in(meta: &ObjectMeta) -> Place {
     place(meta.namespace.as_deref(), meta.name.as_deref().unwrap_or_default())
 }
 

@@ -1,17 +1,17 @@
 //! One watch, for as long as the process runs: it is taken up again after every failure, also when its kind does
 //! not exist yet or was taken away for a while.
 
-use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
 use kube::api::Api;
 use kube::runtime::watcher::{self as watch, Event, watcher};
-use kube::{Resource, ResourceExt};
-use restate_plan::received::Received;
+use restate_plan::received::{Received, Unreadable};
 
 use super::{Cache, Concerns, Kept, Wakers};
 use crate::runtime::health::Readiness;
@@ -44,7 +44,6 @@ where
     pub(super) async fn run(self) {
         let config = watch::Config::default().labels(&self.selector).timeout(LIFE_SECONDS);
         let mut events = pin!(watcher(self.api.clone(), config));
-        let mut undecodable = HashSet::new();
         let mut pauses = pauses();
         while let Some(event) = events.next().await {
             match event {
@@ -53,7 +52,7 @@ where
                     if !matches!(event, Event::Init) {
                         pauses = self::pauses();
                     }
-                    self.take(event, &mut undecodable);
+                    self.take(event);
                 }
                 Err(error) => {
                     self.failed(&error);
@@ -63,14 +62,14 @@ where
         }
     }
 
-    fn take(&self, event: Event<Received<K>>, undecodable: &mut HashSet<String>) {
-        if matches!(event, Event::Init) {
-            undecodable.clear();
-        }
-        let Some(event) = decoded(event, undecodable) else { return };
-        self.metrics.undecodable(kind::<K>(), undecodable.len());
+    fn take(&self, event: Event<Received<K>>) {
         let complete = matches!(event, Event::InitDone);
-        for change in self.cache.take(event) {
+        let changes = match decoded(event) {
+            Ok(event) => self.cache.take(event),
+            Err(event) => self.cache.take_unreadable(event),
+        };
+        self.metrics.undecodable(kind::<K>(), self.cache.unreadable().len());
+        for change in changes {
             self.wakers.wake(&change);
         }
         if complete {
@@ -89,30 +88,28 @@ where
     }
 }
 
-/// The event with its object; none where that cannot be read, which leaves what was known before.
-fn decoded<K: Resource<DynamicType = ()>>(
-    event: Event<Received<K>>,
-    undecodable: &mut HashSet<String>,
-) -> Option<Event<K>> {
-    let (received, wrap): (_, fn(K) -> Event<K>) = match event {
-        Event::Init => return Some(Event::Init),
-        Event::InitDone => return Some(Event::InitDone),
-        Event::Apply(received) => (received, Event::Apply),
-        Event::Delete(received) => (received, Event::Delete),
-        Event::InitApply(received) => (received, Event::InitApply),
-    };
-    let name = format!("{}/{}", received.namespace().unwrap_or_default(), received.name_any());
-    match received.0 {
-        Ok(object) => {
-            undecodable.remove(&name);
-            Some(wrap(object))
-        }
-        Err(unreadable) => {
-            tracing::error!(kind = kind::<K>(), object = name, error = unreadable.error, "cannot be read");
-            undecodable.insert(name);
-            None
-        }
+/// The event with its object; with its metadata alone, where the object cannot be read.
+fn decoded<K: Resource<DynamicType = ()>>(event: Event<Received<K>>) -> Result<Event<K>, Event<ObjectMeta>> {
+    match event {
+        Event::Init => Ok(Event::Init),
+        Event::InitDone => Ok(Event::InitDone),
+        Event::Apply(received) => read(received).map(Event::Apply).map_err(Event::Apply),
+        Event::Delete(received) => read(received).map(Event::Delete).map_err(Event::Delete),
+        Event::InitApply(received) => read(received).map(Event::InitApply).map_err(Event::InitApply),
     }
+}
+
+fn read<K: Resource<DynamicType = ()>>(received: Received<K>) -> Result<K, ObjectMeta> {
+    received.0.map_err(|Unreadable { error, metadata }| {
+        let (namespace, name) = (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref());
+        tracing::error!(
+            kind = kind::<K>(),
+            object = format!("{namespace}/{}", name.unwrap_or_default()),
+            error,
+            "cannot be read"
+        );
+        *metadata
+    })
 }
 
 fn pauses() -> ExponentialBackoff {

@@ -26,7 +26,7 @@ pub(crate) trait Kept:
     Resource<DynamicType = ()> + PartialEq + Serialize + DeserializeOwned + Debug + Send + Sync + 'static
 {
     /// What is asked of all objects of the kind at once, and known without reading any.
-    type Mark: Send + Sync;
+    type Mark: Clone + Send + Sync;
 
     /// Drops what nobody looks at. The record of owners was not even read.
     fn trim(&mut self) {}
@@ -56,7 +56,7 @@ whole!(
 );
 
 /// Whom a deployment depends on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reliance {
     /// The cluster that it registers with.
     pub(crate) cluster: Option<Box<str>>,

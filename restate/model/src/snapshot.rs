@@ -1,6 +1,6 @@
 //! A snapshot: the newest answers of one Restate, each with the moment at which it was asked for.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Registry, UsageReport};
@@ -31,6 +31,15 @@ pub struct Snapshot {
     pub usage: Option<Reading<UsageReport>>,
     /// Why the last round did not give a new reading; `None` after a round that did.
     pub failure: Option<Failure>,
+}
+
+impl Snapshot {
+    /// Whether something was said, and the oldest of it was asked for longer than `age` before `moment`.
+    pub fn is_older_than(&self, age: SignedDuration, moment: Timestamp) -> bool {
+        let registry = self.registry.as_ref().map(|reading| reading.asked_at);
+        let usage = self.usage.as_ref().map(|reading| reading.asked_at);
+        registry.into_iter().chain(usage).min().is_some_and(|oldest| moment.duration_since(oldest) > age)
+    }
 }
 
 /// Why Restate could not be asked.

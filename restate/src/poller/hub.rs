@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use restate_model::{EndpointKey, Failure, FailureKind, Reading, Snapshot};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::source::{Clock, Source};
@@ -39,7 +39,7 @@ impl Hub {
         Self { key, wants, rounds, changes, clock, _task: AbortOnDropHandle::new(running) }
     }
 
-    /// As [`Self::fresh_after`], but what there is, at once, where a new answer is not to be had within `patience`.
+    /// As [`Self::fresh_after`], but with what there is where work is not to be counted anew within `patience`.
     pub(super) async fn recent(
         &self,
         moment: Timestamp,
@@ -52,7 +52,9 @@ impl Hub {
             if !is_fresh(&snapshot, moment, demand) {
                 self.wants.poke(demand);
             }
-            return Ok(snapshot);
+            // What is registered rests for less, and is to be had unless this Restate is slow altogether.
+            let _ = timeout(patience, self.fresh_after(moment, Demand::Registry)).await;
+            return Ok(self.rounds.borrow().clone());
         }
         self.fresh_after(moment, demand).await
     }

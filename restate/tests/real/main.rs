@@ -161,7 +161,11 @@ async fn register(admin: &Admin, service: &Service, force: bool) -> Accepted {
 
 async fn routed(admin: &Admin, service: &str) -> DeploymentId {
     let registry = admin.registry().await.unwrap().value;
-    registry.services[&ServiceName::from(service)].deployment.clone()
+    let name = ServiceName::from(service);
+    let found = admin.service(&name).await.unwrap();
+    assert_eq!(found.as_ref(), registry.services.get(&name), "one by one, it says the same");
+    assert_eq!(admin.service(&ServiceName::from("nobody")).await.unwrap(), None);
+    found.unwrap().deployment
 }
 
 async fn usage(admin: &Admin) -> UsageReport {

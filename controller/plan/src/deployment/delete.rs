@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use restate_crd::RestateDeployment;
 use restate_crd::condition::Reason;
 use restate_crd::deployment::{DeletePolicy, DeletionPhase, DeletionStatus, OnTimeout, PendingInvocations};
-use restate_model::DeploymentId;
+use restate_model::{DeploymentId, Failure};
 
 use super::concern::Interest;
 use super::draft::Draft;
@@ -114,13 +114,15 @@ fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: &Admin, spec: 
     }
     if terms.policy == DeletePolicy::Force {
         // A registration that a crash has hidden from us is found in a fresh answer only.
-        return if is_asked(survey) || is_silent(survey) {
+        return if is_silent(survey) {
+            give_up(survey, &doomed, "deletePolicy: force")
+        } else if is_asked(survey) {
             abandon(survey, admin, &doomed, "deletePolicy: force")
         } else {
             ask()
         };
     }
-    if survey.versions.is_empty() && doomed.is_empty() {
+    if doomed.is_empty() && had_no_versions(survey) {
         return release(survey, "no version was ever made");
     }
     let overdue = waited > terms.timeout;
@@ -128,7 +130,11 @@ fn with_restate(survey: &Survey<'_>, terms: DeletionTerms, admin: &Admin, spec: 
     match pending {
         Pending::Nothing { asked_at } => finish(survey, admin, &doomed, asked_at),
         Pending::Work(_) | Pending::Unknown { .. } if overdue && terms.on_timeout == OnTimeout::Force => {
-            abandon(survey, admin, &doomed, "drain.onTimeout: force")
+            if is_silent(survey) {
+                give_up(survey, &doomed, "drain.onTimeout: force")
+            } else {
+                abandon(survey, admin, &doomed, "drain.onTimeout: force")
+            }
         }
         Pending::Unknown { reason, why, next } => hold(survey, terms, reason, &why, demand(next)),
         Pending::Work(work) => {
@@ -168,11 +174,21 @@ fn is_asked(survey: &Survey<'_>) -> bool {
     survey.knowledge.registry.is_some_and(|reading| reading.asked_at > since(survey))
 }
 
-/// Whether Restate has been asked for long enough since, in vain.
+/// Whether Restate has been asked for long enough since, and does not say what is registered.
 fn is_silent(survey: &Survey<'_>) -> bool {
-    let failure = survey.seen.snapshot.as_ref().and_then(|snapshot| snapshot.failure.as_ref());
-    let waited = survey.now.duration_since(started(survey));
-    waited > PATIENCE && failure.is_some_and(|failure| failure.at > since(survey))
+    let Some(snapshot) = &survey.seen.snapshot else { return false };
+    let told_at = snapshot.registry.as_ref().map(|reading| reading.asked_at);
+    let fails = |failure: &Failure| failure.at > since(survey) && told_at < Some(failure.at);
+    survey.now.duration_since(started(survey)) > PATIENCE && snapshot.failure.as_ref().is_some_and(fails)
+}
+
+/// Whether none is there, and none is remembered. A foreground deletion takes the replica sets before anybody asks, and
+/// with them what was recorded: what is registered is then found in an answer only.
+fn had_no_versions(survey: &Survey<'_>) -> bool {
+    let remembered = survey.seen.object.status.as_ref().is_some_and(|status| {
+        status.deployment_id.is_some() || status.versions.iter().flatten().next().is_some()
+    });
+    survey.versions.is_empty() && !remembered
 }
 
 /// What was asked after this moment was asked after the deletion was requested.
@@ -272,6 +288,20 @@ fn abandon(survey: &Survey<'_>, admin: &Admin, doomed: &[Doomed<'_>], by: &str) 
     done(survey, draft)
 }
 
+/// Nobody answers whom a deregistration could be sent to: its owner does not want to wait for that.
+fn give_up(survey: &Survey<'_>, doomed: &[Doomed<'_>], by: &str) -> Decision {
+    let mut draft = Draft::default();
+    if !doomed.is_empty() {
+        let left =
+            doomed.iter().map(|one| format!("{} ({})", one.name, one.id)).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "abandoning what is registered because of {by}: Restate does not answer, and still has {left} when it returns"
+        );
+        draft.note(EventKind::Warning, "ForcedDeletion", "Delete", message);
+    }
+    done(survey, draft)
+}
+
 fn remove(draft: &mut Draft, survey: &Survey<'_>, admin: &Admin, one: &Doomed<'_>, proof: &Proof) {
     match one.version {
         Some(version) if version.deployment_id.is_some() && !version.deleting => {
@@ -347,6 +377,10 @@ fn hold(survey: &Survey<'_>, terms: DeletionTerms, reason: Reason, why: &str, de
 
 fn waiting(survey: &Survey<'_>, deletion: DeletionStatus, reason: Reason, demand: Demand) -> Decision {
     let mut draft = Draft::default();
+    let given_up = since(survey).saturating_add(PATIENCE).unwrap_or(survey.now);
+    if deletion.policy == DeletePolicy::Force && given_up > survey.now {
+        draft.wait_until(reason, given_up);
+    }
     match deletion.deadline.as_ref().filter(|deadline| deadline.0 > survey.now) {
         Some(deadline) => draft.wait_until(reason, deadline.0),
         None => draft.wait(reason),

@@ -50,7 +50,10 @@ fn drains(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, version: &Version
         Drain::Keep => keep(draft, spec, version, fate.0),
         Drain::Begin { until } => begin(draft, version, until),
         Drain::Wait { until } => draft.wait_until(Reason::VersionsDraining, until),
-        Drain::Retire { asked_at } => retire(draft, survey, spec, version, &Proof::Idle { asked_at }),
+        Drain::Retire { asked_at } => {
+            let offers = survey.offers(version);
+            retire(draft, survey, spec, version, &Proof::Idle { asked_at, offers });
+        }
     }
 }
 

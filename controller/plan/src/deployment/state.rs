@@ -33,6 +33,8 @@ pub struct View {
     pub hash: TemplateHash,
     /// When its replica set was made.
     pub created_at: Option<Timestamp>,
+    /// When Restate had taken it, by our record.
+    pub registered_at: Option<Timestamp>,
     /// Whether it is the version that the stored template wants.
     pub wanted: bool,
     /// Restate's id of it.
@@ -110,6 +112,7 @@ fn view(survey: &Survey<'_>, spec: Option<&Spec>, version: &Version, wanted: boo
         uid: version.uid.clone(),
         hash: version.hash.clone(),
         created_at: version.created_at,
+        registered_at: version.registered_at,
         wanted,
         endpoint: registered.map_or_else(
             || endpoint(&version.name, &version.namespace, suffix, path),

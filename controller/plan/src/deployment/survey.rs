@@ -135,6 +135,12 @@ impl<'a> Survey<'a> {
         self.knowledge.id(version, &self.seen.dns_suffix)
     }
 
+    /// What Restate says that a version offers.
+    pub(super) fn offers(&self, version: &Version) -> Vec<ServiceName> {
+        let registered = self.id(version).and_then(|id| self.knowledge.registered(&id));
+        registered.into_iter().flat_map(|it| &it.services).map(|service| service.name.clone()).collect()
+    }
+
     /// Ids that Restate has for versions of this object.
     pub(super) fn ids(&self) -> BTreeSet<DeploymentId> {
         self.versions.iter().filter_map(|version| self.id(version)).collect()

@@ -90,6 +90,58 @@ fn a_list_does_not_take_back_what_we_wrote_after_it() {
 }
 
 /// An interrupted list leaves nothing to the one after it.
+/// Nor forgets what we made after it.
+#[test]
+fn a_list_does_not_forget_what_we_made_after_it() {
+    let cache = Cache::default();
+    cache.take(Event::Init);
+    cache.absorb(replica_set("a", 5, 1));
+    cache.take(Event::InitApply(replica_set("b", 1, 1)));
+    assert_eq!(names(&cache.take(Event::InitDone)), ["b"]);
+    assert!(cache.get(Some("shop"), "a").is_some());
+}
+
+/// An answer to a write of ours that was overtaken by the word of the object's end.
+#[test]
+fn a_late_answer_brings_nothing_back() {
+    let cache = Cache::default();
+    for name in ["a", "b"] {
+        cache.take(Event::Apply(replica_set(name, 1, 1)));
+    }
+    cache.take(Event::Delete(replica_set("a", 11, 1)));
+    cache.take(Event::Init);
+    cache.take(Event::InitDone);
+    for name in ["a", "b"] {
+        assert!(cache.absorb(replica_set(name, 10, 2)).is_none(), "{name}");
+        assert!(!cache.has(Some("shop"), name));
+    }
+    let mut reborn = replica_set("a", 12, 1);
+    reborn.metadata.uid = Some("other".to_owned());
+    assert!(cache.absorb(reborn).is_some());
+}
+
+/// A kind's newer shape, after the controller was taken back to an older release.
+#[test]
+fn what_cannot_be_read_is_there_as_it_was_last() {
+    let cache = Cache::default();
+    let meta = |name: &str| replica_set(name, 9, 1).metadata;
+    cache.take(Event::Apply(replica_set("known", 1, 3)));
+    cache.take(Event::Init);
+    for name in ["known", "new"] {
+        cache.take_unreadable(Event::InitApply(meta(name)));
+    }
+    assert_eq!(names(&cache.take(Event::InitDone)), [""; 0]);
+    assert_eq!(cache.get(Some("shop"), "known").unwrap().spec.as_ref().unwrap().replicas, Some(3));
+    assert!(cache.has(Some("shop"), "new") && cache.get(Some("shop"), "new").is_none());
+    assert_eq!(cache.unreadable().len(), 2);
+    assert_eq!(names(&cache.take_unreadable(Event::Delete(meta("known")))), ["known"]);
+    cache.take_unreadable(Event::Delete(meta("new")));
+    assert!(!cache.has(Some("shop"), "known") && cache.unreadable().is_empty());
+    cache.take_unreadable(Event::Apply(meta("mended")));
+    cache.take(Event::Apply(replica_set("mended", 10, 1)));
+    assert!(cache.unreadable().is_empty());
+}
+
 #[test]
 fn a_list_that_begins_again_forgets_the_first_half() {
     let cache = Cache::default();

@@ -14,6 +14,12 @@ pub(super) struct Text<K: Kept> {
     mark: K::Mark,
 }
 
+impl<K: Kept> Clone for Text<K> {
+    fn clone(&self) -> Self {
+        Self { json: self.json.clone(), version: self.version.clone(), mark: self.mark.clone() }
+    }
+}
+
 impl<K: Kept> Debug for Text<K> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} at {:?}", String::from_utf8_lossy(&self.json), self.version)

@@ -61,4 +61,5 @@ async fn a_watch_that_breaks_is_taken_up_again_and_one_bad_object_stops_no_other
     let seen = cache.get(Some("shop"), "a").unwrap().spec.clone().unwrap().replicas;
     assert_eq!(seen, Some(i32::try_from(lists.load(Ordering::SeqCst)).unwrap()));
     assert!(lists.load(Ordering::SeqCst) > 1 && cache.get(Some("shop"), "b").is_none());
+    assert!(cache.has(Some("shop"), "b"), "it is there");
 }

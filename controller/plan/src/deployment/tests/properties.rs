@@ -325,9 +325,18 @@ proptest! {
 
     /// Deletion: nothing unfinished is lost unless its owner says so, and a fair world lets go.
     #[test]
-    fn a_deletion_loses_nothing_and_ends(story in fair_story(), force in any::<bool>(), after in fair_story()) {
+    fn a_deletion_loses_nothing_and_ends(
+        story in fair_story(),
+        force in any::<bool>(),
+        foreground in any::<bool>(),
+        after in fair_story(),
+    ) {
         let mut world = live(&story);
         world.delete();
+        if foreground {
+            world.sets.clear();
+            world.services.clear();
+        }
         if force {
             world.edit(|object| object.spec.restate.delete_policy = Some(DeletePolicy::Force));
         }

@@ -763,6 +763,30 @@ fn what_a_foreground_deletion_has_taken_returns_for_its_work() {
     assert_eq!(world.harm, Vec::<String>::new());
 }
 
+/// Nobody had asked anything for a while, and Restate does not answer.
+#[test]
+fn what_a_foreground_deletion_has_taken_is_asked_for() {
+    let mut world = rolled(0);
+    world.call("a", true);
+    world.snapshot = None;
+    world.restate_up = false;
+    world.delete();
+    world.sets.clear();
+    world.services.clear();
+    world.tick(5);
+    world.pass(Crash::Never);
+    roll(&mut world);
+    assert!(!world.gone, "what was registered may have work");
+    world.restate_up = true;
+    roll(&mut world);
+    roll(&mut world);
+    assert!(!world.gone && desired(&world, 0) == 2);
+    world.finish_all();
+    world.settle().unwrap();
+    assert!(world.gone && world.registry.deployments.is_empty());
+    assert_eq!(world.harm, Vec::<String>::new());
+}
+
 type Change = fn(&mut World);
 
 #[rstest]
@@ -831,6 +855,48 @@ fn a_silent_restate_holds_until_its_owner_gives_up() {
     });
     roll(&mut world);
     assert!(world.gone);
+}
+
+fn by_policy(object: &mut RestateDeployment) {
+    object.spec.restate.delete_policy = Some(restate_crd::deployment::DeletePolicy::Force);
+}
+
+#[rstest]
+#[case::by_policy(by_policy, 61)]
+#[case::by_timeout(on_timeout_force, 3_700)]
+fn force_ends_also_where_restate_is_silent(#[case] change: fn(&mut RestateDeployment), #[case] after: i64) {
+    let mut world = rolled(0);
+    world.call("a", true);
+    world.delete();
+    world.restate_up = false;
+    roll(&mut world);
+    assert!(!world.gone, "for a minute it may be about to answer");
+    world.edit(change);
+    world.tick(after);
+    world.poll();
+    let decision = world.pass(Crash::Never);
+    assert!(world.gone, "{:#?}", decision.plan);
+    assert_eq!(told(&decision), ["Warning ForcedDeletion"], "and nothing else");
+}
+
+/// A reading of the registry that succeeds is an answer, although the question about work after it fails.
+#[test]
+fn force_deregisters_where_restate_answers_at_all() {
+    let mut world = rolled(0);
+    world.delete();
+    world.edit(by_policy);
+    world.tick(61);
+    world.poll();
+    let mut snapshot = world.snapshot.as_deref().cloned().unwrap();
+    let at = snapshot.registry.as_ref().unwrap().asked_at;
+    snapshot.failure = Some(restate_model::Failure {
+        at,
+        kind: restate_model::FailureKind::Unavailable,
+        message: String::new(),
+    });
+    world.snapshot = Some(std::sync::Arc::new(snapshot));
+    world.pass(Crash::Never);
+    assert!(world.gone && world.registry.deployments.is_empty());
 }
 
 #[test]

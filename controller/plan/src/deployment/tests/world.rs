@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use restate_crd::RestateDeployment;
 use restate_crd::annotation::{DEPLOYMENT_ID, DISABLED, RECONCILE, REGISTERED_AT};
+use restate_crd::deployment::{DeletePolicy, OnTimeout};
 use restate_crd::label::LATEST;
 use restate_model::{
     Counts, DeploymentId, Failure, FailureKind, Load, Reading, Registered, Registry, ServiceKind,
@@ -354,6 +355,7 @@ impl World {
                 serde_json::from_value(serde_json::to_value(&decision.status).unwrap()).unwrap();
         }
         if done && decision.finalizer == Finalizer::Release {
+            self.judge_release();
             self.gone = true;
             self.sets.clear();
             self.services.clear();
@@ -578,6 +580,24 @@ impl World {
         self.registry.deployments.remove(id);
         self.registry.services.retain(|_, service| service.deployment != *id);
         crash != Crash::Unrecorded
+    }
+
+    /// With the object go its pods: what is still registered and has work is lost, unless somebody asked for that.
+    fn judge_release(&mut self) {
+        let asked_for = self.object.spec.restate.delete_policy == Some(DeletePolicy::Force)
+            || self
+                .object
+                .spec
+                .restate
+                .drain
+                .as_ref()
+                .is_some_and(|drain| drain.on_timeout == Some(OnTimeout::Force));
+        if asked_for || self.namespace_terminating || self.cluster == ClusterSeen::Absent {
+            return;
+        }
+        let registered = self.registry.deployments.iter().filter(|(_, it)| it.endpoint.contains("greeter-"));
+        let busy = registered.filter(|(id, _)| self.pinned.get(*id).is_some_and(|count| *count > 0));
+        self.harm.extend(busy.map(|(id, _)| format!("the object was let go while {id} had work")));
     }
 
     /// Everything behaves from now on, and enough time passes: gives the number of passes until nothing is left to
