@@ -84,12 +84,13 @@ async fn make(world: &World, trouble: Trouble, pods: bool) -> Result {
 }
 
 async fn kill(world: &World, namespace: &str, selector: &str, pods: bool) -> Result {
-    if !pods {
-        // One that is just being started has no process yet.
+    // One that is just being started has no process yet, and one that ends is no pod any more.
+    if pods {
+        let now = ["--grace-period=0", "--force", "--wait=false"];
+        let delete = ["-n", namespace, "delete", "pods", "-l", selector];
+        let _ = world.lab.kubectl()?.run(delete.into_iter().chain(now)).await;
+    } else {
         let _ = world.lab.kill(namespace, selector).await;
-        return Ok(());
     }
-    let now = ["--grace-period=0", "--force", "--wait=false"];
-    let delete = ["-n", namespace, "delete", "pods", "-l", selector];
-    world.lab.kubectl()?.run(delete.into_iter().chain(now)).await.map(drop)
+    Ok(())
 }

@@ -25,6 +25,7 @@ use tokio::{
 use crate::{
     faults::{self, Faults},
     rollouts::Rollouts,
+    show,
     unchecked::Unchecked,
     watch::{Seen, host},
     world::{World, unready},
@@ -32,6 +33,9 @@ use crate::{
 
 /// What is left may take so long: the longest call, twice over, and retries that have become rare.
 const REST: Duration = Duration::from_mins(4);
+
+/// Restate answers a question, also where it has just been started.
+const ANSWERED: Duration = Duration::from_mins(1);
 
 /// How large a run is.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +98,7 @@ impl Size {
 pub(crate) async fn run(lab: &Lab, size: Size) -> Result<Verdict> {
     let (world, waiting) = World::new(lab, size.services).await?;
     let verdict = judge(&world, waiting, size).await?;
+    println!("{}", show(&verdict));
     world.tear_down().await?;
     Ok(verdict)
 }
@@ -103,6 +108,7 @@ pub(crate) async fn run_unchecked(lab: &Lab, size: Size) -> Result<Verdict> {
     let (world, waiting) = World::new(lab, size.services).await?;
     let unchecked = Unchecked::start(lab).await?;
     let verdict = judge(&world, waiting, size).await;
+    println!("{}", verdict.as_ref().map_or_else(ToString::to_string, show));
     unchecked.stop().await?;
     world.tear_down().await?;
     verdict
@@ -188,7 +194,8 @@ struct Pin {
 async fn with_pins(world: &World, mut called: Vec<Called>, seen: &Seen) -> Result<Vec<Called>> {
     const PINS: &str = "SELECT id, pinned_deployment_id AS deployment FROM sys_invocation_status \
                         WHERE pinned_deployment_id IS NOT NULL";
-    let pins: Vec<Pin> = world.rows(PINS).await?;
+    let look = || async { Ok(Ok(world.rows::<Pin>(PINS).await?)) };
+    let pins: Vec<Pin> = eventually("Restate to name the versions of calls", ANSWERED, look).await?;
     let pins: std::collections::HashMap<_, _> =
         pins.into_iter().map(|pin| (pin.id, pin.deployment)).collect();
     for call in &mut called {

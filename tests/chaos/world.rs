@@ -23,6 +23,8 @@ use tokio::sync::mpsc;
 
 /// Pods of twenty services that start at the same time on a small machine.
 const FIRST_READY: Duration = Duration::from_mins(4);
+/// Services that go, and their versions: each is asked about twice.
+const GONE: Duration = Duration::from_mins(5);
 /// A question to Restate.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -112,8 +114,14 @@ impl World {
 
     /// Deletes the services while there is still somebody to say that they may go.
     pub(crate) async fn tear_down(&self) -> Result {
-        let delete = ["-n", self.namespace.name(), "delete", "restatedeployments", "--all", "--timeout=90s"];
-        self.lab.kubectl()?.run(delete).await.map(drop)
+        let delete = ["-n", self.namespace.name(), "delete", "restatedeployments", "--all", "--wait=false"];
+        self.lab.kubectl()?.run(delete).await?;
+        eventually("the services to be gone", GONE, || async {
+            let left = self.stored().await?;
+            let names: Vec<_> = left.iter().filter_map(|it| it.metadata.name.as_deref()).collect();
+            Ok(if names.is_empty() { Ok(()) } else { Err(names.join(" ")) })
+        })
+        .await
     }
 
     async fn start(&self) -> Result {

@@ -23,6 +23,8 @@ const CLUSTER: &str = "rs";
 const IMAGE: &str = "docker.io/restatedev/restate:1.7.12";
 const FORMER: &str = "former-operator";
 const CONTROLLER: &str = "app.kubernetes.io/component=controller";
+/// A namespace with a Restate that ends.
+const ABSENT: Duration = Duration::from_mins(3);
 /// A few looks for former pods, and a program that starts.
 const SOON: Duration = Duration::from_mins(2);
 
@@ -98,6 +100,18 @@ fn made_anew(recorded: &Value, owner: Option<&Value>) -> Value {
     object
 }
 
+/// Waits until nothing of the recorded name is left of a test before.
+async fn absent(kubectl: &Kubectl) -> Result {
+    eventually("the recorded cluster and its namespace to be absent", ABSENT, || async {
+        let mut left = String::new();
+        for kind in ["restatecluster", "namespace"] {
+            left += &kubectl.run(["get", kind, CLUSTER, "--ignore-not-found", "-o", "name"]).await?;
+        }
+        Ok(if left.is_empty() { Ok(()) } else { Err(left) })
+    })
+    .await
+}
+
 /// Everything, as it was recorded, with a Restate that has been provisioned.
 async fn restore(kubectl: &Kubectl) -> Result {
     let list: Value = serde_json::from_str(RECORDED)?;
@@ -168,6 +182,8 @@ async fn a_recorded_cluster_is_taken_over_when_its_former_controller_is_gone() -
     }
     let kubectl = lab.kubectl()?;
     lab.tag(Image::Restate, IMAGE).await?;
+    // While a former pod is there nobody would take the rest away.
+    absent(&kubectl).await?;
     let _remains = Remains { lab: lab.clone() };
     kubectl.apply(&former(&lab.image(Image::Busybox)?)).await?;
     let wait = ["wait", "--for=condition=Ready", "--timeout=60s", "pod", FORMER];

@@ -11,8 +11,8 @@ const API_SERVICE: &str = "v1alpha1.control.restate.dev";
 const PATIENCE: Duration = Duration::from_mins(3);
 /// Requests before and after, so that what comes early or late is seen as well.
 const AROUND: Duration = Duration::from_secs(5);
-/// kubelet sees the end of a program within a second or two; then the endpoint is withdrawn.
-const WITHDRAWN: Duration = Duration::from_secs(15);
+/// kubelet sees the end of a program within a second or two, on a busy machine later; then the endpoint is withdrawn.
+const WITHDRAWN: Duration = Duration::from_secs(30);
 
 async fn ours(lab: &Lab, arguments: &[&str]) -> Result<String> {
     let all = ["-n", OPERATOR_NAMESPACE].iter().chain(arguments);
@@ -42,6 +42,7 @@ async fn a_rollout_of_both_replicas_loses_no_request() -> Result {
     ours(&lab, &["rollout", "status", DEPLOYMENT, "--timeout=3m"]).await?;
     settled(&lab, 2).await?;
     tokio::time::sleep(AROUND).await;
+    calls.exceed(500).await?;
     let (took, record) = (calls.elapsed(), calls.end().await);
     eprintln!(
         "rollout: {} requests in {:.0} s, {} failed",
@@ -49,7 +50,6 @@ async fn a_rollout_of_both_replicas_loses_no_request() -> Result {
         took.as_secs_f64(),
         record.failures.len()
     );
-    ensure!(record.made > 500, "too few requests to tell: {}", record.made);
     ensure!(record.failures.is_empty(), "{:#?}", record.failures);
     Ok(())
 }

@@ -13,7 +13,7 @@ const CONTROLLER: &str = "app.kubernetes.io/component=controller";
 /// How long nobody answers where kube-apiserver was: long enough for every watch to fail at least once.
 const NO_API: Duration = Duration::from_secs(5);
 /// A watch is taken up again within ten seconds of pauses; the rest is a slow machine.
-const NOTICED: Duration = Duration::from_secs(45);
+const NOTICED: Duration = Duration::from_secs(90);
 /// kube-apiserver comes up, and everybody asks at once.
 const UP: Duration = Duration::from_mins(2);
 

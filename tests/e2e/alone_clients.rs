@@ -11,7 +11,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
-use restate_tests::{Lab, Namespace, Parked, Restate, Result};
+use restate_tests::{Lab, Namespace, Parked, Restate, Result, eventually, namespace};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -28,8 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn clients_hold_what_a_list_shows_after_churn() -> Result {
     let lab = Lab::of_this_run()?;
     let namespace = Namespace::new(&lab, "churn").await?;
-    // Of services nothing is shown, not even that there are none, until some Restate has told.
-    Parked::with(&lab, &namespace, &Restate::shared(&lab).await?).apply("told", 1).await?;
+    told(&lab, &namespace).await?;
     let lasting = if lab.runs_all() { LONG } else { BRIEFLY };
     let churning = tokio::spawn(churn(Parked::new(&lab, &namespace), Instant::now() + lasting));
     let seconds = lasting.as_secs().to_string();
@@ -53,6 +52,15 @@ async fn clients_hold_what_a_list_shows_after_churn() -> Result {
     let events = |field: &str| reports.iter().filter_map(|report| report[field].as_u64()).sum::<u64>();
     ensure!(events("added") > 0 && events("modified") > 0 && events("deleted") > 0, "W1: {reports:?}");
     Ok(())
+}
+
+/// Of services nothing is shown, not even that there are none, until some Restate has told: each replica hears of it.
+async fn told(lab: &Lab, own: &Namespace) -> Result {
+    namespace::none_is_going(lab).await?;
+    let parked = Parked::with(lab, own, &Restate::shared(lab).await?);
+    eventually("a first version", PATIENCE, || async { parked.apply("told", 1).await.map(Ok) }).await?;
+    let get = ["get", "restatedeploymentversions,restateservices", "-A", "-o", "name"];
+    lab.kubectl()?.lists_steadily(&get, |list| list.contains("/told-")).await
 }
 
 /// Versions come, change and go.
@@ -102,7 +110,13 @@ async fn held(lab: &Lab, config: watcher::Config, lasting: Duration) -> Result {
     tokio::time::sleep(lasting).await;
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let list = api.list(&ListParams::default()).await?;
+        let list = match api.list(&ListParams::default()).await {
+            Err(error) if is_transport(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+            list => list?,
+        };
         let fresh: Store = list.items.iter().map(entry).collect::<Result<_>>()?;
         if *held.borrow() == fresh {
             return Ok(());
@@ -113,6 +127,23 @@ async fn held(lab: &Lab, config: watcher::Config, lasting: Duration) -> Result {
         }
         ensure!(Instant::now() < deadline, "held {:?}, listed {:?}", held.borrow().keys(), fresh.keys());
         tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// A connection that broke: nobody answered anything.
+fn is_transport(error: &kube::Error) -> bool {
+    !matches!(error, kube::Error::Api(_))
+}
+
+/// Whether the watcher goes on by itself, and no answer was an error of the server. What it holds is compared anyway.
+fn is_passing(error: &watcher::Error) -> bool {
+    match error {
+        // W4: the list was of one replica and the watch came to the other, which says so; the watcher lists again.
+        watcher::Error::WatchError(status) => status.code == 410,
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => is_transport(error),
+        watcher::Error::NoResourceVersion => false,
     }
 }
 
@@ -133,8 +164,7 @@ async fn follow(
     let mut next = Store::new();
     while let Some(event) = events.next().await {
         let event = match event {
-            // W4: the list was of one replica and the watch came to the other, which says so; the watcher lists again.
-            Err(watcher::Error::WatchError(status)) if status.code == 410 => continue,
+            Err(error) if is_passing(&error) => continue,
             event => event?,
         };
         match event {

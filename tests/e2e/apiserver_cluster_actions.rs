@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use restate_tests::{Lab, Restate, Result, eventually};
+use restate_tests::{Kubectl, Lab, Restate, Result, eventually};
 use serde_json::{Value, json};
 
 fn object(kind: &str, cluster: &str, spec: &Value) -> Value {
@@ -15,6 +15,20 @@ fn object(kind: &str, cluster: &str, spec: &Value) -> Value {
     })
 }
 
+/// Waits until a `create` with these arguments is refused with a word: a replica that has not heard of the cluster yet
+/// refuses it with others. It must never succeed.
+async fn refused(kubectl: &Kubectl, more: &[&str], object: &Value, word: &str) -> Result {
+    let answer = eventually(&format!("a refusal that says {word}"), Duration::from_mins(1), || async {
+        let create = ["create", "-f", "-"].iter().chain(more);
+        let answer = kubectl.ask(create, Some(object)).await?;
+        let told = answer.successful || answer.words.contains(word);
+        Ok(if told { Ok(answer) } else { Err(answer.words) })
+    })
+    .await?;
+    ensure!(!answer.successful, "{object} was not refused: {answer:?}");
+    Ok(())
+}
+
 /// The cluster that tests share has no store for snapshots: it is refused with the field's name, tried or meant.
 #[tokio::test]
 async fn snapshots_without_a_store_are_refused_by_the_fields_name() -> Result {
@@ -22,10 +36,8 @@ async fn snapshots_without_a_store_are_refused_by_the_fields_name() -> Result {
     let restate = Restate::shared(&lab).await?;
     let kubectl = lab.kubectl()?;
     let asked = object("RestateClusterSnapshot", restate.name(), &json!({}));
-    for create in [&["create", "-f", "-"][..], &["create", "-f", "-", "--dry-run=server"]] {
-        let refused = kubectl.ask(create.iter().copied(), Some(&asked)).await?;
-        let named = refused.words.contains("worker.snapshots.destination");
-        ensure!(!refused.successful && named, "{refused:?}");
+    for more in [&[] as &[&str], &["--dry-run=server"]] {
+        refused(&kubectl, more, &asked, "worker.snapshots.destination").await?;
     }
     Ok(())
 }
@@ -54,11 +66,8 @@ async fn snapshots_to_a_store_that_does_not_answer_fail_by_partition() -> Result
         })
     })
     .await?;
-    let unknown = kubectl.ask(["create", "-f", "-"], Some(&asked(&[0, 7]))).await?;
-    ensure!(!unknown.successful && unknown.words.contains("spec.partitions"), "{unknown:?}");
-    let failed = kubectl.ask(["create", "-f", "-"], Some(&asked(&[1]))).await?;
-    ensure!(!failed.successful && failed.words.contains("partition 1"), "{failed:?}");
-    Ok(())
+    refused(&kubectl, &[], &asked(&[0, 7]), "spec.partitions").await?;
+    refused(&kubectl, &[], &asked(&[1]), "partition 1").await
 }
 
 /// A node that has its disk does not begin anew, whoever asks; and a cluster of one has no other copy.
@@ -68,15 +77,11 @@ async fn a_node_that_has_its_disk_is_left_alone() -> Result {
     let restate = Restate::shared(&lab).await?;
     let kubectl = lab.kubectl()?;
     let asked = object("RestateClusterRecovery", restate.name(), &json!({"node": "restate-0"}));
-    for create in [&["create", "-f", "-"][..], &["create", "-f", "-", "--dry-run=server"]] {
-        let refused = kubectl.ask(create.iter().copied(), Some(&asked)).await?;
-        ensure!(!refused.successful && refused.words.contains("DiskLost"), "{refused:?}");
+    for more in [&[] as &[&str], &["--dry-run=server"]] {
+        refused(&kubectl, more, &asked, "DiskLost").await?;
     }
     let unknown = object("RestateClusterRecovery", restate.name(), &json!({"node": "restate-7"}));
-    let unknown = kubectl.ask(["create", "-f", "-"], Some(&unknown)).await?;
-    ensure!(!unknown.successful && unknown.words.contains("has no node restate-7"), "{unknown:?}");
+    refused(&kubectl, &[], &unknown, "has no node restate-7").await?;
     let nobody = object("RestateClusterRecovery", restate.name(), &json!({}));
-    let nobody = kubectl.ask(["create", "-f", "-"], Some(&nobody)).await?;
-    ensure!(!nobody.successful && nobody.words.contains("spec.node"), "{nobody:?}");
-    Ok(())
+    refused(&kubectl, &[], &nobody, "spec.node").await
 }

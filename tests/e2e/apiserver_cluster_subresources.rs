@@ -43,13 +43,14 @@ async fn health_shows_nodes_partitions_and_logs() -> Result {
     ensure!(all(&status["partitions"], &|one| one["leader"] == 1), "{status}");
     ensure!(all(&status["logs"], &|one| one["state"] == "Open" && one["tailLsn"].is_u64()), "{status}");
     ensure!(status["configuration"]["partitions"] == 4 && status["drift"] == json!([]), "{status}");
-    let shown = table(&kubectl, restate.name(), "health").await?;
-    let row = shown.lines().nth(1).unwrap_or_default();
-    ensure!(
-        shown.starts_with("NAME") && row.contains("true") && row.contains("1/1") && row.contains("4/4"),
-        "{shown}"
-    );
-    Ok(())
+    // It is asked anew, and a leader may change in between.
+    eventually("the table", Duration::from_mins(1), || async {
+        let shown = table(&kubectl, restate.name(), "health").await?;
+        let row = shown.lines().nth(1).unwrap_or_default();
+        let well = ["true", "1/1", "4/4"].iter().all(|word| row.contains(word));
+        Ok(if shown.starts_with("NAME") && well { Ok(()) } else { Err(shown) })
+    })
+    .await
 }
 
 /// Also what the operator has not registered, and which is which.

@@ -106,11 +106,19 @@ async fn the_admin_api_is_there_in_full() -> Result {
     let json = "application/json";
     let query =
         json!({"query": format!("select id from sys_deployment where id = '{}'", version.deployment_id())});
-    let request =
-        Request::post(proxy(&restate, "/query")).header("content-type", json).header("accept", json);
-    let (code, rows) = send(&client, request, query.to_string().into_bytes()).await?;
-    ensure!(code == 200, "{}", String::from_utf8_lossy(&rows));
-    ensure!(serde_json::from_slice::<Value>(&rows)?["rows"][0]["id"] == version.deployment_id());
+    let ask = async || -> Result<Value> {
+        let request = Request::post(proxy(&restate, "/query"));
+        let request = request.header("content-type", json).header("accept", json);
+        let (code, rows) = send(&client, request, query.to_string().into_bytes()).await?;
+        ensure!(code == 200, "{code}: {}", String::from_utf8_lossy(&rows));
+        Ok(serde_json::from_slice(&rows)?)
+    };
+    // Restate breaks an answer off where one of its scans fails.
+    let rows = match ask().await {
+        Err(_) => ask().await?,
+        Ok(rows) => rows,
+    };
+    ensure!(rows["rows"][0]["id"] == version.deployment_id(), "{rows}");
 
     let one = proxy(&restate, &format!("/services/{}", service.name()));
     let request = Request::patch(&one).header("content-type", json);

@@ -3,24 +3,21 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use restate_tests::{Lab, Namespace, Restate, Result, Service, eventually, lab::Image};
-use serde_json::Value;
+use restate_tests::{
+    Events, Lab, Namespace, Restate, Result, Service, events::Event, eventually, lab::Image,
+};
 
 /// After this time every replica knows of what is registered: what is unchanged is published every five seconds.
 const KNOWN: Duration = Duration::from_secs(8);
-/// After this time a watch has begun.
-const BEGUN: Duration = Duration::from_secs(8);
-const API: &str = "/apis/control.restate.dev/v1alpha1";
+/// Restate answers, and a watch tells of it.
+const TOLD: Duration = Duration::from_mins(2);
+/// Two answers of Restate: after a question that took a second the next one waits for almost a minute.
+const RETIRED: Duration = Duration::from_mins(3);
 
-/// Everything that a watch saw until its time was up.
-async fn watched(lab: &Lab, namespace: &str, seconds: u8) -> Result<Vec<(String, Value)>> {
-    let path = format!("{API}/namespaces/{namespace}/restateservices?watch=1&timeoutSeconds={seconds}");
-    let text = lab.kubectl()?.run(["get", "--raw", &path]).await?;
-    let event = |line: &str| {
-        let mut event: Value = serde_json::from_str(line)?;
-        Ok((event["type"].as_str().unwrap_or_default().to_owned(), event["object"].take()))
-    };
-    text.lines().filter(|line| !line.is_empty()).map(event).collect()
+/// The versions that events of a kind name, in order.
+fn versions<'e>(seen: &'e [Event], kind: &str) -> Vec<&'e str> {
+    let of_kind = seen.iter().filter(|(event, _)| event == kind);
+    of_kind.filter_map(|(_, object)| object["status"]["version"].as_str()).collect()
 }
 
 /// R3, R8, R9, Z12: what is listed, and that it is the namespace's own.
@@ -69,18 +66,21 @@ async fn a_watch_sees_services_go_over_to_the_new_version() -> Result {
     let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "svc-watch").await?);
     let service = Service::new(&lab, &namespace, &restate);
     let first = service.roll_out(Image::GreeterV1).await?;
-    let later = async {
-        // A replica that has heard nothing of this Restate yet lets the watch wait.
-        tokio::time::sleep(BEGUN).await;
-        service.roll_out(Image::GreeterV2).await
+    let events = Events::of(&lab, namespace.name(), "restateservices").await?;
+    // A replica that has heard nothing of this Restate yet lets the watch wait.
+    let all = |seen: &[Event]| versions(seen, "ADDED").len() >= 3;
+    events.until("all services to be there", TOLD, all).await?;
+    let second = service.roll_out(Image::GreeterV2).await?;
+    let over = |seen: &[Event]| {
+        versions(seen, "MODIFIED").into_iter().filter(|name| *name == second.name()).count() >= 3
     };
-    let (events, second) = futures::try_join!(watched(&lab, namespace.name(), 40), later)?;
-    let versions = |kind: &str| -> Vec<&str> {
-        let of_kind = events.iter().filter(|(event, _)| event == kind);
-        of_kind.filter_map(|(_, object)| object["status"]["version"].as_str()).collect()
-    };
-    ensure!(versions("ADDED") == [first.name(); 3], "{events:?}");
-    ensure!(versions("MODIFIED").iter().filter(|name| **name == second.name()).count() >= 3, "{events:?}");
-    ensure!(versions("DELETED").is_empty(), "{events:?}");
+    events.until("all services to go over", TOLD, over).await?;
+    // The end of the old version takes none of them away.
+    service.retired(Image::GreeterV1, RETIRED).await?;
+    tokio::time::sleep(KNOWN).await;
+    let seen = events.seen()?;
+    ensure!(versions(&seen, "ADDED") == [first.name(); 3], "{seen:?}");
+    ensure!(over(&seen), "{seen:?}");
+    ensure!(!seen.iter().any(|(kind, _)| kind == "DELETED"), "{seen:?}");
     Ok(())
 }

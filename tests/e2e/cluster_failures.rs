@@ -79,8 +79,13 @@ async fn recover(lab: &Lab, nodes: &Nodes, pod: &str) -> Result {
     };
     let path = format!("/apis/control.restate.dev/v1alpha1/restateclusters/{cluster}/recover");
     let other = json!({"metadata": {"name": cluster}, "spec": {"node": "restate-1"}});
-    let refused = kubectl.ask(["create", "--raw", &path, "-f", "-"], Some(&other)).await?;
-    ensure!(!refused.successful && refused.words.contains("DiskLost"), "{refused:?}");
+    let refused = eventually("a node that lost nothing to be refused", nodes::UP, || async {
+        let answer = kubectl.ask(["create", "--raw", &path, "-f", "-"], Some(&other)).await?;
+        let told = answer.successful || answer.words.contains("DiskLost");
+        Ok(if told { Ok(answer) } else { Err(answer.words) })
+    });
+    let refused = refused.await?;
+    ensure!(!refused.successful, "{refused:?}");
     // Refused with a reason while another node does not answer.
     let wanted = recovery(pod);
     eventually("every guard to hold", nodes::UP, || async {
@@ -89,8 +94,11 @@ async fn recover(lab: &Lab, nodes: &Nodes, pod: &str) -> Result {
     })
     .await?;
     let ask = || kubectl.ask(["create", "-f", "-", "-o", "json"], Some(&wanted));
-    let (first, second) = futures::join!(ask(), ask());
-    let (first, second) = (first?, second?);
-    ensure!(first.successful || second.successful, "{first:?} {second:?}");
-    Ok(())
+    eventually("one of two callers to be answered", nodes::UP, || async {
+        let (first, second) = futures::join!(ask(), ask());
+        let (first, second) = (first?, second?);
+        let answered = first.successful || second.successful;
+        Ok(if answered { Ok(()) } else { Err(format!("{first:?} {second:?}")) })
+    })
+    .await
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use restate_tests::{
-    Bucket, Lab, Load, Nodes, Pace, Result,
+    Bucket, Lab, Load, Nodes, Pace, Result, eventually,
     load::say,
     nodes::{self, CONFIG, names_any, unchanged},
 };
@@ -42,8 +42,11 @@ pub(crate) async fn are_three(nodes: &Nodes, gone: &[String]) -> Result {
     nodes.is_gone(SHRINK, SHRUNK).await?;
     nodes.are_read_write(3).await?;
     for what in ["nodes", "logs", "partitions"] {
-        let list = nodes.restatectl(0, &[what, "list"]).await?;
-        ensure!(!names_any(&list, gone), "{gone:?} are gone, and in the list of {what}: {list}");
+        eventually(&format!("{gone:?} to be in no list of {what}"), nodes::UP, || async {
+            let list = nodes.restatectl(0, &[what, "list"]).await?;
+            Ok(if names_any(&list, gone) { Err(list) } else { Ok(()) })
+        })
+        .await?;
     }
     Ok(())
 }

@@ -1,7 +1,11 @@
 //! Objects that another controller made, as they were recorded on a real cluster, made anew here with live pods and live
 //! registrations: our controller takes them over and changes nothing that anybody could notice.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use restate_tests::{FaultProxy, Kubectl, Lab, Namespace, Restate, Result, Service, eventually, lab::Image};
@@ -12,8 +16,8 @@ const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../controller/plan/
 const CLUSTER: &str = "rs";
 /// What the recorded pods run.
 const IMAGE: &str = "docker.io/local/greeter:1";
-/// A few rounds of looking and asking on a busy machine.
-const SOON: Duration = Duration::from_mins(1);
+/// Two answers of Restate: after a question that took a second the next one waits for almost a minute.
+const SOON: Duration = Duration::from_mins(3);
 
 /// What was there before, and must be there afterwards.
 #[derive(Debug, PartialEq)]
@@ -149,6 +153,24 @@ impl Stage<'_> {
     }
 }
 
+/// Takes away what the test made beside its own namespaces, also where it fails.
+struct Remains {
+    lab: Lab,
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        let Some(program) = std::env::var_os("LAB_KUBECTL") else { return };
+        for kind in ["restatecluster", "namespace"] {
+            let mut kubectl = Command::new(&program);
+            kubectl.args(["delete", kind, CLUSTER, "--ignore-not-found", "--wait=false"]);
+            kubectl.env("KUBECONFIG", self.lab.kubeconfig());
+            // What is gone already is as it should be.
+            let _ = kubectl.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        }
+    }
+}
+
 /// The recorded objects, read by kubectl.
 async fn recorded(kubectl: &Kubectl) -> Result<Vec<Value>> {
     let text = kubectl.run(["create", "--dry-run=client", "-o", "json", "-f", RECORDED]).await?;
@@ -157,8 +179,9 @@ async fn recorded(kubectl: &Kubectl) -> Result<Vec<Value>> {
 
 /// A RestateCluster of the recorded name, and behind its address Restate, with a proxy in between that keeps a record of
 /// what is asked of it. The proxy is on this machine: it has a Service in a namespace of its own.
-async fn stand_in(lab: &Lab, restate: &Restate) -> Result<(FaultProxy, Namespace)> {
+async fn stand_in(lab: &Lab, restate: &Restate) -> Result<(FaultProxy, Namespace, Remains)> {
     let kubectl = lab.kubectl()?;
+    let remains = Remains { lab: lab.clone() };
     let cluster = Restate::named(lab, CLUSTER).await?;
     let mut object = cluster.object(&json!({}))?;
     object["metadata"]["annotations"] = json!({"restate.dev/reconcile": "disabled"});
@@ -191,7 +214,7 @@ async fn stand_in(lab: &Lab, restate: &Restate) -> Result<(FaultProxy, Namespace
         .apply(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "restate", "namespace": CLUSTER},
                        "spec": {"type": "ExternalName", "externalName": there}}))
         .await?;
-    Ok((proxy, recorder))
+    Ok((proxy, recorder, remains))
 }
 
 /// What reached Restate through the proxy that changes something.
@@ -211,7 +234,7 @@ async fn a_recorded_deployment_is_taken_over_as_it_is() -> Result {
     let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "adopted").await?);
     let kubectl = lab.kubectl()?;
     lab.tag(Image::GreeterV1, IMAGE).await?;
-    let (proxy, _recorder) = stand_in(&lab, &restate).await?;
+    let (proxy, _recorder, _remains) = stand_in(&lab, &restate).await?;
     let documents = recorded(&kubectl).await?;
     let stage = Stage { kubectl: kubectl.clone(), namespace: &namespace, restate: &restate, documents };
 
@@ -219,7 +242,7 @@ async fn a_recorded_deployment_is_taken_over_as_it_is() -> Result {
     let found = stage.of_kind("RestateDeployment").remove(0);
     let mut object = stage.made_anew(&found, None);
     object["metadata"]["annotations"] = json!({"restate.dev/reconcile": "disabled"});
-    object["spec"]["restate"]["drainDelaySeconds"] = 8.into(); // The recorded five minutes would take as long here.
+    object["spec"]["restate"]["drainDelaySeconds"] = 30.into(); // The recorded five minutes would take as long here.
     kubectl.create(&object).await?;
     let owner = stage.get("restatedeployments.restate.dev", "greeter").await?["metadata"]["uid"].clone();
     let mut sets = stage.of_kind("ReplicaSet");
@@ -293,7 +316,5 @@ async fn it_goes_on(lab: &Lab, namespace: &Namespace) -> Result {
     let service = Service::registered(lab, namespace, json!({"cluster": CLUSTER}));
     ensure!(service.versions().await?.len() == 4, "a version came or went");
     kubectl.run(within.into_iter().chain(["delete", "restatedeployment", "greeter", "--wait=false"])).await?;
-    service.gone(SOON).await?;
-    kubectl.run(["delete", "restatecluster", CLUSTER, "--wait=false"]).await?;
-    kubectl.run(["delete", "namespace", CLUSTER, "--wait=false", "--ignore-not-found"]).await.map(drop)
+    service.gone(SOON).await
 }

@@ -6,8 +6,8 @@ use anyhow::ensure;
 use restate_tests::{Lab, Namespace, Restate, Result, Service, Version, eventually, lab::Image};
 use serde_json::{Value, json};
 
-/// Long enough for a few rounds of asking on a busy machine.
-const SOON: Duration = Duration::from_secs(45);
+/// Two answers of Restate: after a question that took a second the next one waits for almost a minute.
+const SOON: Duration = Duration::from_mins(3);
 
 /// A job that ends when it is told to, on version 1.
 async fn busy(restate: &Restate, service: &Service, change: impl FnOnce(&mut Value)) -> Result<Version> {
@@ -101,7 +101,7 @@ async fn a_foreground_deletion_waits_for_work_and_then_ends() -> Result {
     service.kubectl(delete).await?;
     deletion(&service, "the work to be counted", |it| it["totalPendingInvocations"] == 1).await?;
     restate.call(&format!("{}/a/finish/send", service.job()), &json!("done")).await?;
-    service.gone(Duration::from_mins(2)).await?;
+    service.gone(SOON).await?;
     let job = restate.invocations(&service.job(), "run").await?;
     ensure!(job == [(version.deployment_id().to_owned(), "completed".to_owned())], "{job:?}");
     Ok(())
@@ -117,8 +117,9 @@ async fn a_deletion_leaves_no_autoscaler_behind() -> Result {
     let scaled =
         |object: &mut Value| object["spec"]["autoscaling"] = json!({"minReplicas": 1, "maxReplicas": 3});
     service.apply_with(Image::GreeterV1, scaled).await?;
-    service.version(Image::GreeterV1, |version| version.state() == "Current").await?;
+    let first = service.version(Image::GreeterV1, |version| version.state() == "Current").await?;
     restate.call(&format!("{}/a/run/send", service.job()), &json!("paint")).await?;
+    service.job_is_bound(&restate, &first).await?;
     service.apply_with(Image::GreeterV2, scaled).await?;
     service.version(Image::GreeterV2, |version| version.state() == "Current").await?;
     let autoscalers = ["get", "horizontalpodautoscalers", "-o", "name"];
@@ -145,7 +146,7 @@ async fn a_namespace_goes_with_its_work() -> Result {
     let service = Service::new(&lab, &namespace, &restate);
     let version = busy(&restate, &service, |_| ()).await?;
     lab.kubectl()?.run(["delete", "namespace", namespace.name(), "--wait=false"]).await?;
-    namespace_goes(&lab, &namespace, Duration::from_mins(1)).await?;
+    namespace_goes(&lab, &namespace).await?;
     ensure!(!restate.knows(version.deployment_id()).await?, "left behind in Restate");
     Ok(())
 }
@@ -161,17 +162,17 @@ async fn a_namespace_goes_without_restate() -> Result {
     service.apply(Image::GreeterV1).await?;
     service.condition_with("Ready", "False", "failed to register").await?;
     lab.kubectl()?.run(["delete", "namespace", namespace.name(), "--wait=false"]).await?;
-    namespace_goes(&lab, &namespace, Duration::from_mins(3)).await
+    namespace_goes(&lab, &namespace).await
 }
 
-async fn namespace_goes(lab: &Lab, namespace: &Namespace, limit: Duration) -> Result {
+async fn namespace_goes(lab: &Lab, namespace: &Namespace) -> Result {
     let kubectl = lab.kubectl()?;
     let get = ["get", "namespace", namespace.name(), "--ignore-not-found", "-o", "json"];
     let look = || async {
         let left = kubectl.run(get).await?;
         Ok(if left.is_empty() { Ok(()) } else { Err(left) })
     };
-    eventually("the namespace to go", limit, look).await
+    eventually("the namespace to go", SOON, look).await
 }
 
 /// users.md 3 "Deletion" (admin down: never torn down blind; cluster gone: released).

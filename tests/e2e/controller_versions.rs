@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::ensure;
-use restate_tests::{Lab, Namespace, Restate, Result, Service, lab::Image};
-use serde_json::json;
+use anyhow::{Context as _, ensure};
+use jiff::{SignedDuration, Timestamp};
+use restate_tests::{Lab, Namespace, Restate, Result, Service, Version, lab::Image};
+use serde_json::{Value, json};
 
-/// The delay of these services is two seconds; the rest is looking and asking.
-const RETIRED: Duration = Duration::from_mins(1);
+/// The delay of these services is two seconds; the rest is two answers of Restate: after a question that took a second
+/// the next one waits for almost a minute.
+const RETIRED: Duration = Duration::from_mins(3);
 
 /// The demo, but with an invocation that ends when it is told to.
 #[tokio::test]
@@ -18,13 +20,18 @@ async fn a_version_stays_for_its_invocation_and_goes_after_it() -> Result {
     let first = service.roll_out(Image::GreeterV1).await?;
     ensure!(restate.call(&format!("{}/greet", service.name()), &json!("Ada")).await? == "v1: hello Ada");
     restate.call(&format!("{}/a/run/send", service.job()), &json!("paint")).await?;
+    service.job_is_bound(&restate, &first).await?;
 
     let second = service.roll_out(Image::GreeterV2).await?;
     ensure!(second.name() != first.name() && second.deployment_id() != first.deployment_id());
     ensure!(restate.call(&format!("{}/greet", service.name()), &json!("Ada")).await? == "v2: hello Ada");
-    let kept = service.version(Image::GreeterV1, |version| version.pinned() == Some(1)).await?;
-    ensure!(kept.state() == "Draining" && kept.uid() == first.uid(), "{}", kept.json());
-    ensure!(kept.kept_because().contains(&"PinnedInvocations"), "{}", kept.json());
+    let kept = |version: &Version| {
+        version.pinned() == Some(1)
+            && version.state() == "Draining"
+            && version.kept_because().contains(&"PinnedInvocations")
+    };
+    let kept = service.version(Image::GreeterV1, kept).await?;
+    ensure!(kept.uid() == first.uid(), "{}", kept.json());
 
     let wide = ["-n", namespace.name(), "get", "restatedeploymentversions", "-o", "wide"];
     service
@@ -61,14 +68,14 @@ async fn a_deleted_service_leaves_restate_when_its_work_has_ended() -> Result {
     let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "deleted").await?);
     let service = Service::new(&lab, &namespace, &restate);
     let version = service.roll_out(Image::GreeterV1).await?;
-    restate.call(&format!("{}/slow/send", service.name()), &json!(8)).await?;
+    restate.call(&format!("{}/slow/send", service.name()), &json!(30)).await?;
     let kubectl = lab.kubectl()?;
     let delete = ["-n", namespace.name(), "delete", "restatedeployment", service.name(), "--wait=false"];
     kubectl.run(delete).await?;
     let known = format!("select id from sys_deployment where id = '{}'", version.deployment_id());
     ensure!(restate.query(&known).await?.len() == 1, "deregistered with work unfinished");
     service
-        .eventually("the object to go", Duration::from_mins(1), || async {
+        .eventually("the object to go", RETIRED, || async {
             let left = kubectl
                 .run(["-n", namespace.name(), "get", "restatedeployments,replicasets", "-o", "name"])
                 .await?;
@@ -112,7 +119,7 @@ async fn an_applyset_prunes_its_own_and_no_version() -> Result {
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "beside", "namespace": namespace.name()},
         "spec": {"selector": {"app": "beside"}, "ports": [{"port": 80}]},
     });
-    let apply = async |image: Image, others: &[&serde_json::Value]| -> Result {
+    let apply = async |image: Image, others: &[&Value]| -> Result {
         let mut object = service.object(&lab.image(image)?);
         object["spec"]["restate"]["drainDelaySeconds"] = 600.into();
         let items: Vec<_> = others.iter().copied().chain([&object]).collect();
@@ -125,6 +132,7 @@ async fn an_applyset_prunes_its_own_and_no_version() -> Result {
     apply(Image::GreeterV1, &[&beside]).await?;
     let first = service.version(Image::GreeterV1, |version| version.state() == "Current").await?;
     restate.call(&format!("{}/a/run/send", service.job()), &json!("paint")).await?;
+    service.job_is_bound(&restate, &first).await?;
     // Services were in the set, so they are looked through.
     apply(Image::GreeterV2, &[]).await?;
     let second = service.version(Image::GreeterV2, |version| version.state() == "Current").await?;
@@ -148,33 +156,39 @@ async fn an_applyset_prunes_its_own_and_no_version() -> Result {
     restate.call(&format!("{}/a/finish", service.job()), &json!("done")).await.map(drop)
 }
 
+/// The moment of the last change of an object's condition Ready, as it is recorded.
+fn ready_since(object: &Value) -> Result<Timestamp> {
+    let conditions = object["status"]["conditions"].as_array();
+    let ready = conditions.into_iter().flatten().find(|it| it["type"] == "Ready" && it["status"] == "True");
+    let ready = ready.with_context(|| format!("it is not Ready: {object}"))?;
+    Ok(ready["lastTransitionTime"].as_str().context("no time")?.parse()?)
+}
+
 /// users.md 1a ("at the first available pod"), README `minReadySeconds`: a pod that is ready is not available yet, and
 /// nothing is registered before; a change of the number makes no version.
 #[tokio::test]
 async fn a_pod_counts_when_it_has_been_ready_for_long_enough() -> Result {
-    const SECONDS: u64 = 8;
+    const SECONDS: i64 = 8;
     let lab = Lab::of_this_run()?;
     let (restate, namespace) = (Restate::shared(&lab).await?, Namespace::new(&lab, "min-ready").await?);
     let service = Service::new(&lab, &namespace, &restate);
     service.apply_with(Image::GreeterV1, |object| object["spec"]["minReadySeconds"] = SECONDS.into()).await?;
-    let sets = ["get", "replicasets", "-o", r"jsonpath={.items[*].status.readyReplicas}"];
-    service
-        .eventually("a pod to be ready", Duration::from_mins(2), || async {
-            let ready = service.kubectl(sets).await?;
-            Ok(if ready == "1" { Ok(()) } else { Err(ready) })
-        })
-        .await?;
-    let ready = std::time::Instant::now();
     let (reason, message) = service.condition("Ready", "False").await?;
-    ensure!(reason == "PodsNotReady", "{reason}: {message}");
+    // Whoever looks late sees that its time has come.
+    ensure!(["PodsNotReady", "Registering"].contains(&reason.as_str()), "{reason}: {message}");
     let version = service.version(Image::GreeterV1, |version| version.state() == "Current").await?;
-    // The pod was seen to be ready a moment late, and stamps have whole seconds.
-    ensure!(
-        ready.elapsed() >= Duration::from_secs(SECONDS - 3),
-        "after {:.1} s",
-        ready.elapsed().as_secs_f64()
-    );
+    service.condition("Ready", "True").await?;
+    let pods: Value = serde_json::from_str(&service.kubectl(["get", "pods", "-o", "json"]).await?)?;
+    let pod_ready = ready_since(&pods["items"][0])?;
     let set = service.object_of("replicaset", &version).await?;
+    let stamp = &set["metadata"]["annotations"]["restate.dev/registered-at"];
+    let registered: Timestamp = stamp.as_str().context("no time of its registration")?.parse()?;
+    // Stamps of conditions have whole seconds.
+    let least = SignedDuration::from_secs(SECONDS - 1);
+    for (what, moment) in [("registered", registered), ("Ready", ready_since(&service.stored().await?)?)] {
+        let after = moment.duration_since(pod_ready);
+        ensure!(after >= least, "{what} {after:#} after its pod was ready");
+    }
     ensure!(set["spec"]["minReadySeconds"] == SECONDS, "{set}");
     service.patch(&json!({"spec": {"minReadySeconds": 1}})).await?;
     service

@@ -22,6 +22,7 @@ async fn a_version_with_work_survives_every_fault_of_the_admin_api() -> Result {
     let service = Service::registered(&lab, &namespace, json!({"url": proxy.url()}));
     let first = service.roll_out(Image::GreeterV1).await?;
     restate.call(&format!("{}/a/run/send", service.job()), &json!("paint")).await?;
+    service.job_is_bound(&restate, &first).await?;
     service.roll_out(Image::GreeterV2).await?;
     service.version(Image::GreeterV1, |version| version.pinned() == Some(1)).await?;
     let replicas =
@@ -38,7 +39,7 @@ async fn a_version_with_work_survives_every_fault_of_the_admin_api() -> Result {
     proxy.set(Fault::None);
     service.version(Image::GreeterV1, |version| version.state() == "Draining").await?;
     restate.call(&format!("{}/a/finish", service.job()), &json!("done")).await?;
-    service.retired(Image::GreeterV1, Duration::from_mins(2)).await
+    service.retired(Image::GreeterV1, Duration::from_mins(3)).await
 }
 
 /// W15: a Restate that refuses, hangs or lies makes no virtual object look deleted: not its versions, and not its
@@ -62,6 +63,8 @@ async fn no_fault_of_the_admin_api_deletes_a_virtual_object() -> Result {
     versions.until("the version to be there", A_WHILE, there(1)).await?;
     services.until("its services to be there", A_WHILE * 4, there(3)).await?;
     let kubectl = lab.kubectl()?;
+    let list = ["-n", namespace.name(), "get", "restateservices", "-o", "name"];
+    kubectl.lists_steadily(&list, |listed| listed.lines().count() == 3).await?;
     for fault in [Fault::Refuse, Fault::Hang, Fault::Garbage, Fault::Empty] {
         proxy.set(fault);
         let both = [("restatedeploymentversions", &versions, 1), ("restateservices", &services, 3)];

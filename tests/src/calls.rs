@@ -1,18 +1,26 @@
 //! Requests to the aggregated API, one after the other without a pause to speak of, while something is done to it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use http::Request;
 use kube::Client;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Lab, Result};
+use crate::{Lab, Result, eventually, namespace};
 
 /// So many ask at a time, each with a connection of its own.
 const CALLERS: usize = 4;
 /// Between two requests of one caller.
 const PAUSE: Duration = Duration::from_millis(20);
+/// As many as tell something are made within this time, however busy the machine is.
+const ENOUGH: Duration = Duration::from_mins(2);
 /// What is asked in turn: discovery of the group, a list, a table's worth of metadata.
 const PATHS: [&str; 3] = [
     "/apis/control.restate.dev/v1alpha1",
@@ -24,6 +32,7 @@ const PATHS: [&str; 3] = [
 pub struct Calls {
     begun: Instant,
     stop: CancellationToken,
+    made: Arc<AtomicUsize>,
     callers: JoinSet<(usize, Vec<Failure>)>,
 }
 
@@ -46,19 +55,31 @@ pub struct Record {
 }
 
 impl Calls {
-    /// Begins to ask, through kube-apiserver.
+    /// Begins to ask, through kube-apiserver, when nobody asks any more on behalf of tests before.
     pub async fn begin(lab: &Lab) -> Result<Self> {
+        namespace::none_is_going(lab).await?;
+        let made = Arc::<AtomicUsize>::default();
         let (begun, stop) = (Instant::now(), CancellationToken::new());
         let mut callers = JoinSet::new();
         for _ in 0..CALLERS {
-            callers.spawn(call(lab.client_without_retry().await?, begun, stop.clone()));
+            let client = lab.client_without_retry().await?;
+            callers.spawn(call(client, begun, stop.clone(), Arc::clone(&made)));
         }
-        Ok(Self { begun, stop, callers })
+        Ok(Self { begun, stop, made, callers })
     }
 
     /// Since when.
     pub fn elapsed(&self) -> Duration {
         self.begun.elapsed()
+    }
+
+    /// Goes on until more than so many were made, all callers together: fewer tell nothing.
+    pub async fn exceed(&self, count: usize) -> Result {
+        eventually(&format!("more than {count} requests"), ENOUGH, || async {
+            let made = self.made.load(Ordering::Relaxed);
+            Ok(if made > count { Ok(()) } else { Err(format!("{made} were made")) })
+        })
+        .await
     }
 
     /// Ends after the requests that are under way.
@@ -82,7 +103,12 @@ impl Record {
     }
 }
 
-async fn call(client: Client, begun: Instant, stop: CancellationToken) -> (usize, Vec<Failure>) {
+async fn call(
+    client: Client,
+    begun: Instant,
+    stop: CancellationToken,
+    all: Arc<AtomicUsize>,
+) -> (usize, Vec<Failure>) {
     let (mut made, mut failures) = (0, Vec::new());
     while !stop.is_cancelled() {
         let path = PATHS[made % PATHS.len()];
@@ -90,6 +116,7 @@ async fn call(client: Client, begun: Instant, stop: CancellationToken) -> (usize
             failures.push(Failure { at: begun.elapsed(), words: format!("GET {path}: {words}") });
         }
         made += 1;
+        all.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(PAUSE).await;
     }
     (made, failures)

@@ -205,8 +205,14 @@ impl Ingress {
 
     /// Sends it until two answers agree that it is accepted: the second one finds what the first one made.
     pub async fn send(&self, call: &Call) -> BTreeSet<String> {
-        let path = format!("{}/walk/send?delay={}ms", call.object, call.delay.as_millis());
         let mut ids = BTreeSet::new();
+        self.send_into(call, &mut ids).await;
+        ids
+    }
+
+    /// The same, for whoever may give it up on its way: the ids of what was accepted until then stay.
+    pub async fn send_into(&self, call: &Call, ids: &mut BTreeSet<String>) {
+        let path = format!("{}/walk/send?delay={}ms", call.object, call.delay.as_millis());
         let mut answers = 0;
         while answers < 2 {
             match self.post(&path, &call.key, &call.input()).await {
@@ -217,7 +223,6 @@ impl Ingress {
                 Err(_) => sleep(PAUSE).await,
             }
         }
-        ids
     }
 
     async fn outcome(&self, id: &str, deadline: Instant) -> Result<Walked, String> {

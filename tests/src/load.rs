@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::{
     sync::Semaphore,
     task::{JoinHandle, JoinSet},
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -120,13 +120,13 @@ impl Load {
         self.ingress.traffic()
     }
 
-    /// Sends no new calls, waits for the answers of all that were sent, and judges them.
+    /// Sends no new calls, waits so long for those on their way to be accepted and as long for all answers, and judges
+    /// them.
     pub async fn end(mut self, rest: Duration) -> Result<Verdict> {
         self.stop.cancel();
-        let deadline = Instant::now() + rest;
         let ended = tokio::select! {
             ended = &mut self.sending => Some(ended),
-            () = sleep_until(deadline) => None,
+            () = sleep(rest) => None,
         };
         let sent = if let Some(ended) = ended {
             ended?
@@ -135,7 +135,8 @@ impl Load {
             (&mut self.sending).await?
         };
         let traffic = self.ingress.traffic();
-        let answers = self.ingress.outcomes(sent, deadline).await;
+        // What was accepted at the very end has as much time as the rest.
+        let answers = self.ingress.outcomes(sent, Instant::now() + rest).await;
         self.waking.abort();
         let called: Vec<_> =
             answers.into_iter().map(|(call, ids, answer)| call.called(ids, answer)).collect();
@@ -207,10 +208,11 @@ impl Caller {
             let (ingress, give_up) = (self.ingress.clone(), self.give_up.clone());
             sending.spawn(async move {
                 let _permit = permit;
-                let ids = tokio::select! {
-                    ids = ingress.send(&call) => ids,
-                    () = give_up.cancelled() => BTreeSet::new(),
-                };
+                let mut ids = BTreeSet::new();
+                tokio::select! {
+                    () = ingress.send_into(&call, &mut ids) => (),
+                    () = give_up.cancelled() => (),
+                }
                 (call, ids)
             });
         }

@@ -1,14 +1,19 @@
 //! A namespace for one test.
 
-use std::process::{Command, Stdio};
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Lab, Result};
+use crate::{Lab, Result, eventually};
 
 /// On every namespace that a test made, so that people can find what an aborted run has left.
 const LABEL: &str = "restate-tests";
+/// What tests before have left goes within this time: work is waited for, and Restate is asked.
+const GONE: Duration = Duration::from_mins(5);
 
 /// A namespace that goes with the test, whether that passes or not.
 #[derive(Debug)]
@@ -43,6 +48,21 @@ impl Namespace {
         lab.kubectl()?.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})).await?;
         Ok(Self { lab: lab.clone(), name })
     }
+}
+
+/// Waits until no namespace and no RestateDeployment is being deleted: what others leave behind is looked after still,
+/// and everybody is asked about it.
+pub async fn none_is_going(lab: &Lab) -> Result {
+    let kubectl = lab.kubectl()?;
+    let terminating = ["get", "namespaces", "--field-selector=status.phase=Terminating", "-o", "name"];
+    let deleted = "jsonpath={range .items[?(@.metadata.deletionTimestamp)]}\
+                   {.metadata.namespace}/{.metadata.name} {end}";
+    let deleted = ["get", "restatedeployments.restate.dev", "-A", "-o", deleted];
+    eventually("what is being deleted to be gone", GONE, || async {
+        let left = kubectl.run(terminating).await? + &kubectl.run(deleted).await?;
+        Ok(if left.trim().is_empty() { Ok(()) } else { Err(left) })
+    })
+    .await
 }
 
 /// Without waiting: what holds a namespace is the subject of tests of its own.

@@ -107,7 +107,7 @@ impl Nodes {
     /// Waits until logs and partitions are configured to have two copies, and every log has them.
     pub async fn are_replicated(&self) -> Result {
         self.until("ClusterConfigDrift", UP, |drift| drift["reason"] == "ReplicationAsWanted").await?;
-        eventually("every log to be written to two nodes", Duration::from_mins(1), || async {
+        eventually("every log to be written to two nodes", UP, || async {
             let logs = self.restatectl(0, &["logs", "list"]).await?;
             Ok(if logs.contains("{node: 1}") || !logs.contains("{node: 2}") { Err(logs) } else { Ok(()) })
         })

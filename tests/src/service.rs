@@ -9,6 +9,8 @@ use crate::{Lab, Namespace, Restate, Result, explain, lab::Image, wait};
 
 /// Pods that start, a registration, and the pauses between tries on a slow machine.
 const ROLLED_OUT: Duration = Duration::from_mins(2);
+/// A call that is sent, and its first attempt.
+const BOUND: Duration = Duration::from_secs(30);
 
 /// One RestateDeployment, named after its namespace: service names are global in a Restate.
 #[derive(Clone, Debug)]
@@ -219,6 +221,16 @@ impl Service {
             Ok(found.cloned().ok_or_else(|| summary(&versions)))
         };
         self.eventually(&format!("another version of {}", self.name()), ROLLED_OUT, look).await
+    }
+
+    /// Waits until its job is bound to this version: what was sent is bound only when it is tried.
+    pub async fn job_is_bound(&self, restate: &Restate, version: &Version) -> Result {
+        let look = || async {
+            let found = restate.invocations(&self.job(), "run").await?;
+            let bound = found.iter().any(|(id, _)| id == version.deployment_id());
+            Ok(if bound { Ok(()) } else { Err(format!("{found:?}")) })
+        };
+        self.eventually("the job to be bound to its version", BOUND, look).await
     }
 
     /// Waits until the version of an image is retired or gone.

@@ -170,9 +170,9 @@ impl ServerCertVerifier for Anybody {
 
 pub(super) async fn unharmed(calls: Calls) -> Result {
     tokio::time::sleep(AROUND).await;
+    calls.exceed(300).await?;
     let record = calls.end().await;
     eprintln!("rotation: {} requests, {} failed", record.made, record.failures.len());
-    ensure!(record.made > 300, "too few requests to tell: {}", record.made);
     if record.failures.is_empty() {
         return Ok(());
     }

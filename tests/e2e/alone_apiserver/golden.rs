@@ -22,7 +22,7 @@ use sample::Sample;
 use shape::shape;
 
 /// Longer than any watch of these requests wants to last.
-const ENDLESS: Duration = Duration::from_secs(5);
+const ENDLESS: Duration = Duration::from_secs(15);
 
 /// Warnings are about this very cluster; `nosniff` on refusals is ours (P11), and no client minds; whether a connection
 /// is closed under a body that is too long depends on how much of it was sent.

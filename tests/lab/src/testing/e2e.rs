@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tokio::process::Command;
 
-use super::{TestArgs, browser, program, report::Report, tally::Tally};
+use super::{TestArgs, browser, program, report::Report};
 use crate::{
     Context, Result,
     claim::Claim,

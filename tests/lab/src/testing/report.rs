@@ -154,9 +154,9 @@ mod tests {
     }
 
     fn output(tests: &[(&str, &str)]) -> String {
-        let sections: String =
-            tests.iter().map(|(name, said)| format!("---- {name} stdout ----\nnoise\n{said}\n\n")).collect();
-        let names: String = tests.iter().map(|(name, _)| format!("    {name}\n")).collect();
+        let section = |(name, said): &(&str, &str)| format!("---- {name} stdout ----\nnoise\n{said}\n\n");
+        let sections = tests.iter().map(section).collect::<Vec<_>>().concat();
+        let names = tests.iter().map(|(name, _)| format!("    {name}\n")).collect::<Vec<_>>().concat();
         let failed = tests.len();
         format!(
             "failures:\n\n{sections}\nfailures:\n{names}\ntest result: FAILED. 7 passed; {failed} failed; 0 ignored\n"

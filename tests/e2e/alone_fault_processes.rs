@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use restate_tests::{
-    Lab, Namespace, Restate, Result, Service,
+    Lab, Namespace, Restate, Result, Service, Version,
     lab::{Image, OPERATOR_NAMESPACE},
 };
 use serde_json::json;
@@ -21,6 +21,7 @@ async fn a_pinned_invocation_outlives_controller_apiserver_and_restate() -> Resu
     let service = Service::new(&lab, &namespace, &restate);
     let first = service.roll_out(Image::GreeterV1).await?;
     restate.call(&format!("{}/a/run/send", service.job()), &json!("paint")).await?;
+    service.job_is_bound(&restate, &first).await?;
     service.apply(Image::GreeterV2).await?;
     lab.kill(OPERATOR_NAMESPACE, CONTROLLER).await?;
     service.version(Image::GreeterV2, |version| version.state() == "Current").await?;
@@ -28,8 +29,9 @@ async fn a_pinned_invocation_outlives_controller_apiserver_and_restate() -> Resu
     lab.kill(restate.name(), "app.kubernetes.io/name=restate").await?;
     lab.kill(OPERATOR_NAMESPACE, CONTROLLER).await?;
     restate.ready().await?;
-    let kept = service.version(Image::GreeterV1, |version| version.pinned() == Some(1)).await?;
-    ensure!(kept.state() == "Draining" && kept.deployment_id() == first.deployment_id(), "{}", kept.json());
+    let held = |version: &Version| version.pinned() == Some(1) && version.state() == "Draining";
+    let kept = service.version(Image::GreeterV1, held).await?;
+    ensure!(kept.deployment_id() == first.deployment_id(), "{}", kept.json());
     restate.call(&format!("{}/a/finish", service.job()), &json!("done")).await?;
-    service.retired(Image::GreeterV1, Duration::from_mins(2)).await
+    service.retired(Image::GreeterV1, Duration::from_mins(3)).await
 }
