@@ -177,7 +177,8 @@ impl Territory {
 
     /// The services that Restate routes to a version of somebody's, with their owners.
     pub(crate) fn services(&self) -> impl Iterator<Item = (&Service, &Owner)> {
-        let services = self.registry().into_iter().flat_map(|registry| registry.services.values());
+        let services =
+            self.registry().into_iter().flat_map(|registry| registry.services.values().map(Arc::as_ref));
         services.filter_map(|service| Some((service, self.owners.get(&service.deployment)?)))
     }
 
@@ -220,7 +221,7 @@ impl Territory {
     }
 
     fn registry(&self) -> Option<&Registry> {
-        self.snapshot.registry.as_ref().map(|reading| &reading.value)
+        self.snapshot.registry.as_ref().map(|reading| reading.value.as_ref())
     }
 
     fn settle(&mut self, parent: &RestateDeployment, views: Vec<View>) {

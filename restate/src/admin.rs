@@ -17,6 +17,7 @@
 
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -130,12 +131,12 @@ impl Admin {
 
     /// What is registered and where new calls go. Deployments are asked for first: a service may then name a
     /// deployment that the list lacks, but never the other way round.
-    pub async fn registry(&self) -> Result<Reading<Registry>, Error> {
+    pub async fn registry(&self) -> Result<Reading<Arc<Registry>>, Error> {
         let asked_at = Timestamp::now();
-        let deployments = self.deployments().await?.into_iter().collect();
-        let services =
-            self.services().await?.into_iter().map(|service| (service.name.clone(), service)).collect();
-        Ok(Reading { asked_at, value: Registry { deployments, services } })
+        let deployments = self.deployments().await?.into_iter().map(|(id, it)| (id, Arc::new(it))).collect();
+        let services = self.services().await?.into_iter();
+        let services = services.map(|service| (service.name.clone(), Arc::new(service))).collect();
+        Ok(Reading { asked_at, value: Arc::new(Registry { deployments, services }) })
     }
 
     /// Everything registered.

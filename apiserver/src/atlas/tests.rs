@@ -23,10 +23,10 @@ pub(crate) fn territory() -> Territory {
     let snapshot = Snapshot {
         registry: Some(Reading {
             asked_at: "2026-11-22T12:00:00Z".parse().unwrap(),
-            value: Registry {
-                deployments: registered.iter().map(deployment).collect(),
-                services: routes.iter().map(service).collect(),
-            },
+            value: Arc::new(Registry {
+                deployments: registered.iter().map(deployment).map(|(id, it)| (id, it.into())).collect(),
+                services: routes.iter().map(service).map(|(name, it)| (name, it.into())).collect(),
+            }),
         }),
         ..Snapshot::default()
     };
@@ -233,7 +233,7 @@ fn an_old_answer_is_not_the_whole(#[case] failed_after: Option<i64>, #[case] owe
         kind: FailureKind::Unavailable,
         message: String::new(),
     });
-    let registry = Some(Reading { asked_at, value: Registry::default() });
+    let registry = Some(Reading { asked_at, value: Arc::default() });
     let told = Snapshot { registry, failure, ..Snapshot::default() };
     let territory = having_told(told, &[("shop", Some("dp_1")), ("fresh", None)]);
     assert_eq!((territory.owes(Some("shop")), territory.owes(None)), (owes, owes));
@@ -245,7 +245,7 @@ fn an_old_answer_is_not_the_whole(#[case] failed_after: Option<i64>, #[case] owe
 #[case::before_it_was_registered("2026-11-22T11:59:55Z", true)]
 #[case::after("2026-11-22T11:59:56Z", false)]
 fn e10_what_was_told_before_a_registration_cannot_name_it(#[case] told: &str, #[case] owes: bool) {
-    let registry = Some(Reading { asked_at: told.parse().unwrap(), value: Registry::default() });
+    let registry = Some(Reading { asked_at: told.parse().unwrap(), value: Arc::default() });
     let told = Snapshot { registry, ..Snapshot::default() };
     assert_eq!(having_told(told, &[("shop", Some("dp_1"))]).owes(Some("shop")), owes);
 }

@@ -119,7 +119,7 @@ mod tests {
         };
         let services = [service("Mine", "dp_new"), service("Theirs", "dp_other")];
         let registry = Registry {
-            services: services.into_iter().map(|service| (service.name.clone(), service)).collect(),
+            services: services.into_iter().map(|service| (service.name.clone(), service.into())).collect(),
             ..Registry::default()
         };
         let rows = [
@@ -135,7 +135,7 @@ mod tests {
         let usage = UsageReport { handlers: handlers.into_iter().collect(), ..UsageReport::default() };
         let asked_at = "2026-11-22T12:00:00Z".parse().unwrap();
         Snapshot {
-            registry: Some(Reading { asked_at, value: registry }),
+            registry: Some(Reading { asked_at, value: registry.into() }),
             usage: Some(Reading { asked_at, value: usage }),
             failure: None,
         }

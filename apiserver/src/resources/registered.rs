@@ -52,7 +52,7 @@ impl ReadableSubresource for RegisteredWith {
 
 impl RegisteredWith {
     /// The versions that register with this Restate, by Restate's id.
-    fn versions(&self, key: &EndpointKey, registry: &Reading<Registry>) -> Versions {
+    fn versions(&self, key: &EndpointKey, registry: &Reading<Arc<Registry>>) -> Versions {
         let snapshot = Arc::new(Snapshot { registry: Some(registry.clone()), ..Snapshot::default() });
         let deployments = self.world.deployments();
         let here = deployments
@@ -73,7 +73,7 @@ impl RegisteredWith {
 
 fn objects(
     (cluster, parent): (&str, Option<Uuid>),
-    registry: &Reading<Registry>,
+    registry: &Reading<Arc<Registry>>,
     versions: &Versions,
 ) -> Vec<RestateClusterDeployment> {
     let all = registry.value.deployments.iter();
@@ -130,7 +130,7 @@ mod tests {
         }
     }
 
-    fn registry() -> Reading<Registry> {
+    fn registry() -> Reading<Arc<Registry>> {
         let service = |name: &str, id: &str| Service {
             name: name.into(),
             revision: 2,
@@ -147,13 +147,13 @@ mod tests {
             ("dp_c", registered("http://elsewhere/", &[("other", 2), ("gone", 1)])),
         ];
         let services = [service("greeter", "dp_B"), service("other", "dp_c")];
-        let services = services.into_iter().map(|service| (service.name.clone(), service));
+        let services = services.into_iter().map(|service| (service.name.clone(), service.into()));
         Reading {
             asked_at: "2026-11-22T12:00:01Z".parse().unwrap(),
-            value: Registry {
-                deployments: deployments.into_iter().map(|(id, found)| (id.into(), found)).collect(),
+            value: Arc::new(Registry {
+                deployments: deployments.into_iter().map(|(id, found)| (id.into(), found.into())).collect(),
                 services: services.collect::<BTreeMap<ServiceName, _>>(),
-            },
+            }),
         }
     }
 

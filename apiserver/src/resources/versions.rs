@@ -174,14 +174,14 @@ impl Readable for Versions {
 
 #[cfg(test)]
 mod tests {
-    use restate_model::{Registry, UsageReport};
+    use restate_model::UsageReport;
 
     use super::*;
 
     fn answered(second: i64, usage: UsageReport) -> Arc<Snapshot> {
         let asked_at = Timestamp::from_second(second).unwrap();
         Arc::new(Snapshot {
-            registry: Some(Reading { asked_at, value: Registry::default() }),
+            registry: Some(Reading { asked_at, value: Arc::default() }),
             usage: Some(Reading { asked_at, value: usage }),
             failure: None,
         })

@@ -129,7 +129,7 @@ pub(super) fn wake(
 
 #[cfg(test)]
 mod tests {
-    use restate_model::{Failure, FailureKind, Registry, UsageReport};
+    use restate_model::{Failure, FailureKind, UsageReport};
     use rstest::rstest;
 
     use super::*;
@@ -137,7 +137,7 @@ mod tests {
     fn said(registry: i64, usage: Option<i64>) -> Arc<Snapshot> {
         let at = |second| Timestamp::constant(second, 0);
         Arc::new(Snapshot {
-            registry: Some(Reading { asked_at: at(registry), value: Registry::default() }),
+            registry: Some(Reading { asked_at: at(registry), value: Arc::default() }),
             usage: usage.map(|usage| Reading { asked_at: at(usage), value: UsageReport::default() }),
             failure: None,
         })

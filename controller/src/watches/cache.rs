@@ -171,7 +171,7 @@ impl<K: Kept> Cache<K> {
     }
 
     /// The same, of an object that cannot be read: what was known of it before is left, and that it is there.
-    pub(crate) fn take_unreadable(&self, event: Event<ObjectMeta>) -> Vec<Change<K>> {
+    pub(crate) fn take_unreadable(&self, event: Event<Box<ObjectMeta>>) -> Vec<Change<K>> {
         let mut held = self.write();
         match event {
             Event::Apply(meta) => {

@@ -89,7 +89,9 @@ where
 }
 
 /// The event with its object; with its metadata alone, where the object cannot be read.
-fn decoded<K: Resource<DynamicType = ()>>(event: Event<Received<K>>) -> Result<Event<K>, Event<ObjectMeta>> {
+fn decoded<K: Resource<DynamicType = ()>>(
+    event: Event<Received<K>>,
+) -> Result<Event<K>, Event<Box<ObjectMeta>>> {
     match event {
         Event::Init => Ok(Event::Init),
         Event::InitDone => Ok(Event::InitDone),
@@ -99,7 +101,7 @@ fn decoded<K: Resource<DynamicType = ()>>(event: Event<Received<K>>) -> Result<E
     }
 }
 
-fn read<K: Resource<DynamicType = ()>>(received: Received<K>) -> Result<K, ObjectMeta> {
+fn read<K: Resource<DynamicType = ()>>(received: Received<K>) -> Result<K, Box<ObjectMeta>> {
     received.0.map_err(|Unreadable { error, metadata }| {
         let (namespace, name) = (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref());
         tracing::error!(
@@ -108,7 +110,7 @@ fn read<K: Resource<DynamicType = ()>>(received: Received<K>) -> Result<K, Objec
             error,
             "cannot be read"
         );
-        *metadata
+        metadata
     })
 }
 

@@ -1,30 +1,49 @@
 //! What is registered with Restate, and to which deployment it sends new calls.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{DeploymentId, ServiceName};
 
-/// The answer to `GET /deployments` and `GET /services`, asked one after the other.
+/// The answer to `GET /deployments` and `GET /services`, asked one after the other. What two answers say alike they
+/// share: there are thousands of entries, many answers are held at a time, and what is shared is equal at a glance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registry {
     /// Everything registered, also what we do not own.
-    pub deployments: BTreeMap<DeploymentId, Registered>,
+    pub deployments: BTreeMap<DeploymentId, Arc<Registered>>,
     /// Every service with the deployment that new calls go to.
-    pub services: BTreeMap<ServiceName, Service>,
+    pub services: BTreeMap<ServiceName, Arc<Service>>,
 }
 
 impl Registry {
+    /// The same, sharing with an earlier answer what that said alike.
+    #[must_use]
+    pub fn sharing(mut self, before: &Self) -> Self {
+        share(&mut self.deployments, &before.deployments);
+        share(&mut self.services, &before.services);
+        self
+    }
+
     /// The services that Restate routes to this deployment now.
     pub fn routed_to<'a>(&'a self, id: &'a DeploymentId) -> impl Iterator<Item = &'a Service> {
-        self.services.values().filter(move |service| service.deployment == *id)
+        self.services.values().map(Arc::as_ref).filter(move |service| service.deployment == *id)
     }
 
     /// The deployment registered under exactly this endpoint URI.
     pub fn at_endpoint(&self, endpoint: &str) -> Option<(&DeploymentId, &Registered)> {
-        self.deployments.iter().find(|(_, registered)| registered.endpoint == endpoint)
+        let mut known = self.deployments.iter().map(|(id, registered)| (id, registered.as_ref()));
+        known.find(|(_, registered)| registered.endpoint == endpoint)
+    }
+}
+
+fn share<K: Ord, V: Eq>(now: &mut BTreeMap<K, Arc<V>>, before: &BTreeMap<K, Arc<V>>) {
+    for (key, value) in now {
+        if let Some(known) = before.get(key).filter(|known| *known == value) {
+            *value = Arc::clone(known);
+        }
     }
 }
 

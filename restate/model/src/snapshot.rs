@@ -1,5 +1,7 @@
 //! A snapshot: the newest answers of one Restate, each with the moment at which it was asked for.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +28,7 @@ impl<T> Reading<T> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Registered deployments and routing.
-    pub registry: Option<Reading<Registry>>,
+    pub registry: Option<Reading<Arc<Registry>>>,
     /// Unfinished work.
     pub usage: Option<Reading<UsageReport>>,
     /// Why the last round did not give a new reading; `None` after a round that did.

@@ -1,5 +1,7 @@
 //! Whom the task asks: an admin API, or a script in tests.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use restate_model::{Reading, Registry, UsageReport};
 
@@ -10,7 +12,7 @@ pub(super) type Clock = fn() -> Timestamp;
 
 pub(super) trait Source: Send + Sync + 'static {
     fn clock(&self) -> Clock;
-    fn registry(&self) -> impl Future<Output = Result<Reading<Registry>, Error>> + Send;
+    fn registry(&self) -> impl Future<Output = Result<Reading<Arc<Registry>>, Error>> + Send;
     fn usage(&self) -> impl Future<Output = Result<Reading<UsageReport>, Error>> + Send;
 }
 
@@ -19,7 +21,7 @@ impl Source for Admin {
         Timestamp::now
     }
 
-    async fn registry(&self) -> Result<Reading<Registry>, Error> {
+    async fn registry(&self) -> Result<Reading<Arc<Registry>>, Error> {
         Self::registry(self).await
     }
 

@@ -122,7 +122,13 @@ impl<S: Source> Task<S> {
             ended(self.snapshot.registry.as_ref(), &answer),
             answer.as_ref().err(),
         );
-        self.snapshot.registry = Some(answer?);
+        let Reading { asked_at, value } = answer?;
+        let value = match self.snapshot.registry.take() {
+            Some(before) if before.value == value => before.value,
+            Some(before) => Arc::new(Arc::unwrap_or_clone(value).sharing(&before.value)),
+            None => value,
+        };
+        self.snapshot.registry = Some(Reading { asked_at, value });
         Ok(())
     }
 

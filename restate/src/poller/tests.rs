@@ -68,15 +68,15 @@ impl Source for Scripted {
         now
     }
 
-    async fn registry(&self) -> Result<Reading<Registry>, Error> {
+    async fn registry(&self) -> Result<Reading<Arc<Registry>>, Error> {
         let registered = |n: usize| {
             let registered =
                 Registered { endpoint: n.to_string(), created_at: None, services: vec![], http11: false };
-            (format!("dp_{n}").into(), registered)
+            (format!("dp_{n}").into(), Arc::new(registered))
         };
         let deployments = (0..self.0.deployments.load(Ordering::SeqCst)).map(registered).collect();
         let registry = Registry { deployments, ..Registry::default() };
-        self.exchange(&self.0.registries, &[Broken::All], registry).await
+        self.exchange(&self.0.registries, &[Broken::All], Arc::new(registry)).await
     }
 
     async fn usage(&self) -> Result<Reading<UsageReport>, Error> {

@@ -5,6 +5,7 @@
 //! what people are shown is what will happen. Not for steps.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -282,7 +283,7 @@ impl<'a> Survey<'a> {
 }
 
 /// Where each of its services goes.
-fn routes(registry: &Reading<Registry>, registered: &Registered) -> Routes {
+fn routes(registry: &Reading<Arc<Registry>>, registered: &Registered) -> Routes {
     let services = registered.services.iter().filter_map(|it| registry.value.services.get(&it.name));
     services.map(|service| (service.name.clone(), service.deployment.clone())).collect()
 }

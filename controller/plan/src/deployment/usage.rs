@@ -5,6 +5,7 @@
 //! deciding what follows.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use restate_model::{
@@ -23,7 +24,7 @@ pub const MAX_AGE: SignedDuration = SignedDuration::from_mins(10);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Knowledge<'a> {
     /// Routing, asked after the last registration of ours.
-    pub(super) registry: Option<&'a Reading<Registry>>,
+    pub(super) registry: Option<&'a Reading<Arc<Registry>>>,
     /// Work, asked after the last registration of ours.
     pub(super) usage: Option<&'a Reading<UsageReport>>,
     now: Timestamp,
@@ -84,18 +85,20 @@ impl<'a> Knowledge<'a> {
             .peekable();
         near.peek()?;
         let address = target::origin(&target::endpoint(&version.name, &version.namespace, dns_suffix, None))?;
-        near.find(|(_, known)| target::origin(&known.endpoint).as_ref() == Some(&address))
+        let (id, known) =
+            near.find(|(_, known)| target::origin(&known.endpoint).as_ref() == Some(&address))?;
+        Some((id, known.as_ref()))
     }
 
     /// What Restate has under this id.
     pub(super) fn registered(&self, id: &DeploymentId) -> Option<&'a Registered> {
-        self.registry?.value.deployments.get(id)
+        self.registry?.value.deployments.get(id).map(Arc::as_ref)
     }
 
     /// The services that Restate routes to this id.
     pub(super) fn routed(&self, id: &DeploymentId) -> Vec<&'a Service> {
         let services = self.registry.into_iter().flat_map(|reading| reading.value.services.values());
-        services.filter(|service| service.deployment == *id).collect()
+        services.map(Arc::as_ref).filter(|service| service.deployment == *id).collect()
     }
 
     /// Whether the version with this id is in use.
@@ -169,10 +172,11 @@ mod tests {
         let (id, now) = (DeploymentId::from("dp_1"), Timestamp::UNIX_EPOCH);
         let registered =
             Registered { endpoint: String::new(), created_at: None, services: Vec::new(), http11: false };
-        let registry = Registry { deployments: [(id.clone(), registered)].into(), ..Registry::default() };
+        let registry =
+            Registry { deployments: [(id.clone(), Arc::new(registered))].into(), ..Registry::default() };
         let usage = UsageReport { known: [id.clone()].into(), ..UsageReport::default() };
         let snapshot = |usage: UsageReport| Snapshot {
-            registry: Some(Reading { asked_at: now, value: registry.clone() }),
+            registry: Some(Reading { asked_at: now, value: Arc::new(registry.clone()) }),
             usage: Some(Reading { asked_at: now, value: usage }),
             failure: None,
         };

@@ -124,7 +124,7 @@ fn a_late_answer_brings_nothing_back() {
 #[test]
 fn what_cannot_be_read_is_there_as_it_was_last() {
     let cache = Cache::default();
-    let meta = |name: &str| replica_set(name, 9, 1).metadata;
+    let meta = |name: &str| Box::new(replica_set(name, 9, 1).metadata);
     cache.take(Event::Apply(replica_set("known", 1, 3)));
     cache.take(Event::Init);
     for name in ["known", "new"] {

@@ -54,7 +54,7 @@ fn with_answers(mut seen: Seen) -> Seen {
             services: vec![ServiceRevision { name: "greeter".into(), revision: 1 }],
             http11: false,
         };
-        registry.deployments.insert(id.clone(), registered);
+        registry.deployments.insert(id.clone(), registered.into());
         if name == "greeter-9fc74d9877" {
             let service = restate_model::Service {
                 name: "greeter".into(),
@@ -66,14 +66,14 @@ fn with_answers(mut seen: Seen) -> Seen {
                 idempotency_retention: None,
                 workflow_retention: None,
             };
-            registry.services.insert("greeter".into(), service);
+            registry.services.insert("greeter".into(), service.into());
         }
     }
     let usage =
         UsageReport { known: registry.deployments.keys().cloned().collect(), ..UsageReport::default() };
     let asked_at = now();
     seen.snapshot = Some(Arc::new(Snapshot {
-        registry: Some(Reading { asked_at, value: registry }),
+        registry: Some(Reading { asked_at, value: registry.into() }),
         usage: Some(Reading { asked_at, value: usage }),
         failure: None,
     }));

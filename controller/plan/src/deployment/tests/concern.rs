@@ -57,25 +57,27 @@ fn id_at(registry: &Registry, index: usize) -> Option<DeploymentId> {
 }
 
 fn say(snapshot: &mut Snapshot, change: &Change) -> Option<()> {
-    let registry = &mut snapshot.registry.as_mut()?.value;
+    let registry = Arc::make_mut(&mut snapshot.registry.as_mut()?.value);
     let report = snapshot.usage.as_mut().map(|reading| &mut reading.value);
     match *change {
         Change::Forget(index) => drop(registry.deployments.remove(&id_at(registry, index)?)),
         Change::Register(endpoint) => {
-            drop(registry.deployments.insert("dp_new".into(), registered(endpoint, &["other"])));
+            drop(registry.deployments.insert("dp_new".into(), registered(endpoint, &["other"]).into()));
         }
         Change::Move(index, endpoint) => {
-            registry.deployments.get_mut(&id_at(registry, index)?)?.endpoint = endpoint.to_owned();
+            let moved = registry.deployments.get_mut(&id_at(registry, index)?)?;
+            Arc::make_mut(moved).endpoint = endpoint.to_owned();
         }
         Change::Offer(index, service) => {
             let offered = registered("", &[service]).services;
-            registry.deployments.get_mut(&id_at(registry, index)?)?.services.extend(offered);
+            let offers = registry.deployments.get_mut(&id_at(registry, index)?)?;
+            Arc::make_mut(offers).services.extend(offered);
         }
         Change::Route(service, index) => {
             let id = id_at(registry, index)?;
-            let like = registry.services.values().next()?.clone();
+            let like = registry.services.values().next()?.as_ref().clone();
             let routed = restate_model::Service { name: service.into(), deployment: id, ..like };
-            drop(registry.services.insert(service.into(), routed));
+            drop(registry.services.insert(service.into(), routed.into()));
         }
         Change::Unroute(service) => drop(registry.services.remove(&ServiceName::from(service))),
         Change::Pinned(index, count) => load(registry, report?, index)?.pinned.running = count,

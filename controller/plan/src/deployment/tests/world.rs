@@ -238,7 +238,7 @@ impl World {
         let usage = self.usage();
         self.earlier_snapshot.clone_from(&self.snapshot);
         self.snapshot = Some(Arc::new(Snapshot {
-            registry: Some(Reading { asked_at: self.now, value: self.registry.clone() }),
+            registry: Some(Reading { asked_at: self.now, value: self.registry.clone().into() }),
             usage: Some(Reading { asked_at: self.now, value: usage }),
             failure: None,
         }));
@@ -305,7 +305,7 @@ impl World {
             services: revisions.collect(),
             http11: false,
         };
-        self.registry.deployments.insert(id.clone(), registered);
+        self.registry.deployments.insert(id.clone(), registered.into());
         if moves {
             for name in services {
                 self.route(name, &id);
@@ -325,7 +325,7 @@ impl World {
             idempotency_retention: None,
             workflow_retention: None,
         };
-        self.registry.services.insert(name.into(), service);
+        self.registry.services.insert(name.into(), service.into());
     }
 
     /// Forgets everything, as a Restate on an empty disk does.
