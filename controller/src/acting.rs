@@ -52,8 +52,10 @@ pub(crate) async fn run(args: Args, mut config: kube::Config, stop: Cancellation
     config.default_retry = false;
     let (metrics, readiness, tasks) =
         (Arc::new(Metrics::default()), Readiness::default(), TaskTracker::new());
-    let health = health::serve(args.report.metrics_address, readiness.clone(), metrics.clone(), stop.clone());
-    let health = tasks.spawn(health);
+    // Until everything else has ended: whoever waits for the end of passes must not be ended by the end of this.
+    let over = CancellationToken::new();
+    let health = health::serve(args.report.metrics_address, readiness.clone(), metrics.clone(), over.clone());
+    let (health, _over) = (tasks.spawn(health), over.drop_guard());
     let client = ClientBuilder::try_from(config.clone())?
         .with_layer(&Counted(metrics.clone()))
         .with_layer(&ConcurrencyLimitLayer::new(REQUESTS))
@@ -105,13 +107,25 @@ pub(crate) async fn run(args: Args, mut config: kube::Config, stop: Cancellation
     };
     let marks = marks(&args.place, &namespace);
     let acting = Acting { context, wakers, lease, marks, readiness, stop: stop.clone() };
-    tokio::select! {
-        () = acting.run() => {}
-        ended = health => ended.context("health checks ended")?.context("health checks cannot be served")?,
-    }
+    let at_rest = tokio::select! {
+        at_rest = acting.run() => at_rest,
+        ended = health => {
+            ended.context("health checks ended")?.context("health checks cannot be served")?;
+            false
+        }
+    };
     drop(telling);
-    campaign.give_back().await;
+    depart(campaign, at_rest).await;
     Ok(())
+}
+
+/// The next holder need not wait for the end of the Lease, unless it could act beside calls of ours.
+async fn depart(campaign: Campaign, at_rest: bool) {
+    if at_rest {
+        campaign.give_back().await;
+    } else {
+        tracing::warn!("calls may be under way: the Lease is left to run out");
+    }
 }
 
 struct Acting {
@@ -124,21 +138,30 @@ struct Acting {
 }
 
 impl Acting {
-    async fn run(&self) {
+    /// Acts whenever that is allowed, until `stop`. Says whether everything has come to its end.
+    async fn run(&self) -> bool {
+        let mut at_rest = true;
         while !self.stop.is_cancelled() {
             tokio::select! {
                 () = self.allowed() => {}
-                () = self.stop.cancelled() => return,
+                () = self.stop.cancelled() => return at_rest,
             }
             tracing::info!("acts from now on");
             self.context.metrics.leads(true);
-            tokio::select! {
-                () = self.act() => {}
-                () = self.lease.lost() => tracing::warn!("the Lease is lost: stops acting"),
-                () = self.overdue() => tracing::warn!("passes did not come to their end in time"),
-            }
+            at_rest = tokio::select! {
+                () = self.act() => true,
+                () = self.lease.lost() => {
+                    tracing::warn!("the Lease is lost: stops acting");
+                    false
+                }
+                () = self.overdue() => {
+                    tracing::warn!("passes did not come to their end in time");
+                    false
+                }
+            };
             self.context.metrics.leads(false);
         }
+        at_rest
     }
 
     /// Waits until acting is ours.
@@ -207,12 +230,7 @@ fn restates(
     metrics: &Arc<Metrics>,
     wakers: &Arc<Wakers>,
 ) -> anyhow::Result<Arc<Restates>> {
-    let mut policy = Policy::default();
-    if !platform.admin_allowed_hosts.is_empty() {
-        // Clusters of our own are named by the cluster's DNS, whatever else is allowed.
-        let own = format!("*.svc.{}", platform.cluster_dns);
-        policy = policy.allow_only(platform.admin_allowed_hosts.iter().cloned().chain([own]));
-    }
+    let mut policy = Policy::default().allow_beside_own(&platform.admin_allowed_hosts, &platform.cluster_dns);
     if platform.admin_allow_loopback {
         policy = policy.with_loopback();
     }

@@ -103,9 +103,9 @@ pub(crate) struct LeaseArgs {
     /// Name of the Lease, in the controller's namespace.
     #[arg(long, env = "LEASE_NAME", default_value = "restate-operator")]
     pub(crate) lease_name: String,
-    /// For how long the Lease is valid after a renewal, in whole seconds.
+    /// For how long the Lease is valid after a renewal, in whole seconds. It has to outlive a call of ten.
     #[arg(long, env = "LEASE_DURATION_SECONDS", default_value_t = 30,
-          value_parser = clap::value_parser!(u64).range(6..=600))]
+          value_parser = clap::value_parser!(u64).range(20..=600))]
     pub(crate) lease_duration_seconds: u64,
 }
 

@@ -141,7 +141,7 @@ pub(crate) async fn reconcile<K: Kind>(
         finalize::change(&object, context).await?;
     }
     let subject = object.object_ref(&());
-    let mut done = context.executor.run(&decision.plan.steps, &subject).await;
+    let mut done = context.executor.run(&decision.plan.steps, &decision.plan.parts, &subject).await;
     if let Some((registration, rejection)) = done.rejected.take() {
         record(object.as_ref(), &registration, &rejection, context, &subject).await?;
         return Ok(Pass { outcome: decision.plan.outcome, acted: true, unsaid: None });
@@ -188,7 +188,7 @@ async fn record<K: Kind>(
     );
     warn::rejected(rejection, context, subject).await;
     let steps = K::remember(object, registration, rejection, context.now());
-    match context.executor.run(&steps, subject).await.failed {
+    match context.executor.run(&steps, &[], subject).await.failed {
         Some(error) => Err(error.into()),
         None => Ok(()),
     }

@@ -86,10 +86,12 @@ pub(crate) struct Done {
 type Asked = Result<http::Request<Vec<u8>>, kube::core::request::Error>;
 
 impl Executor {
-    /// Performs the steps on behalf of `subject`.
-    pub(crate) async fn run(&self, steps: &[Step], subject: &ObjectReference) -> Done {
+    /// Performs the steps on behalf of `subject`; where one is refused, those of its part are left.
+    pub(crate) async fn run(&self, steps: &[Step], parts: &[usize], subject: &ObjectReference) -> Done {
         let mut done = Done { complete: true, ..Done::default() };
-        for step in steps {
+        let mut next = 0;
+        while let Some(step) = steps.get(next) {
+            next += 1;
             match self.perform(step, subject).await {
                 Ok(()) => done.acted += usize::from(!matches!(step, Step::Note(_))),
                 Err(Error::Rejected { registration, rejection }) => {
@@ -99,10 +101,13 @@ impl Executor {
                 }
                 Err(error) => {
                     done.complete = false;
-                    // The first failure is the cause; what fails beside the path later does not hide it.
+                    let part = parts.iter().find(|start| **start >= next).filter(|_| error.is_refusal());
+                    // The first failure is the cause; what fails later does not hide it.
                     done.failed.get_or_insert(error);
-                    if !matches!(step, Step::Aside(_)) {
-                        return done;
+                    match part {
+                        _ if matches!(step, Step::Aside(_)) => {}
+                        Some(start) => next = *start,
+                        None => return done,
                     }
                 }
             }

@@ -68,6 +68,11 @@ pub mod annotation {
     pub const REMOVE_VERSION_AT: &str = "restate.dev/remove-version-at";
     /// When Restate acknowledged the registration (RFC 3339).
     pub const REGISTERED_AT: &str = "restate.dev/registered-at";
+    /// With which Restate the version is registered: the address of its admin API. An id means nothing to another one.
+    pub const REGISTERED_WITH: &str = "restate.dev/registered-with";
+    /// With which other Restates the version was registered before `spec.restate.register` was changed, and by which id,
+    /// as JSON. Nobody asks those any more, so a version that has some is kept until people give it up ([`ABANDON`]).
+    pub const FORMERLY_REGISTERED: &str = "restate.dev/formerly-registered";
     /// Name under which an in-process tunnel announces the version.
     pub const TUNNEL_NAME: &str = "restate.dev/tunnel-name";
     /// Tag of a Knative configuration.

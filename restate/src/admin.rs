@@ -154,7 +154,7 @@ impl Admin {
     /// One service with the deployment that new calls go to; none where Restate does not know it.
     pub async fn service(&self, name: &ServiceName) -> Result<Option<Service>, Error> {
         let path = format!("services/{}", segment(name.as_str()));
-        match self.read(&path, SMALL).await {
+        match self.read(&path, REGISTRY_LIMIT).await {
             Ok(answer) => answer.json().map(|service: wire::Service| Some(service.into_model())),
             Err(Error::Refused(refused)) if unknown(&refused, "service") => Ok(None),
             Err(error) => Err(error),

@@ -39,7 +39,7 @@ pub use plan::{admin, decide};
 pub use rejection::record_rejection;
 pub use seen::{ClusterSeen, Decision, Demand, Next, Seen};
 pub use state::{View, ViewedService, views};
-pub use target::{endpoint, is_forbidden_address};
+pub use target::{endpoint, is_forbidden_address, is_service};
 pub use usage::{MAX_AGE, Usage};
 pub use validate::{Autoscaling, DeletionTerms, Error, Held, Spec, Template, Valid, validate};
 pub use version::{Rejection, Stamp, Version};

@@ -20,6 +20,9 @@ pub use nodes::{Become, ChangeNodes, LeaveMetadata, NodeChange, Snapshot, TrimLo
 pub struct Plan {
     /// What to do, in this order.
     pub steps: Vec<Step>,
+    /// Where parts begin that stand for themselves: where a step is refused, it goes on with the next of these. Without
+    /// any, the first refusal ends the pass.
+    pub parts: Vec<usize>,
     /// Where that leaves the object, if every step succeeds.
     pub outcome: Outcome,
 }
@@ -229,6 +232,8 @@ pub struct Registration {
     pub http11: bool,
     /// The object of this version: the id and the time are recorded on it as soon as Restate answers.
     pub version: Version,
+    /// With which other Restates it was registered before, and by which id: what is recorded of those stays.
+    pub former: BTreeMap<String, DeploymentId>,
 }
 
 /// The object (replica set) that stands for a version.
@@ -249,6 +254,9 @@ pub struct Deregistration {
     pub deployment: DeploymentId,
     /// On which object its id is recorded.
     pub version: Version,
+    /// What it offers, where none of that may go to it: Restate removes whatever it is told to, so that is looked at once
+    /// more, right before. Nothing, where all goes with it.
+    pub offers: Vec<ServiceName>,
     /// Why this is safe.
     pub proof: Proof,
 }
@@ -261,9 +269,6 @@ pub enum Proof {
     Idle {
         /// When the questions were asked.
         asked_at: Timestamp,
-        /// What it offers. Restate cannot be asked to remove it only if none of these goes to it, so that is looked at
-        /// once more, right before.
-        offers: Vec<ServiceName>,
     },
     /// The `RestateDeployment` is being deleted and nothing unfinished is left as of this moment.
     Deleted {

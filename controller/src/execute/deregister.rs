@@ -9,16 +9,16 @@ use tokio::time::timeout;
 use super::{Error, Executor};
 
 /// How long the last look at routing may take.
-const LAST_LOOK: Duration = Duration::from_secs(3);
+const LAST_LOOK: Duration = Duration::from_secs(5);
 /// How long the call may take: it only removes metadata.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
 impl Executor {
     /// Removes a deployment from Restate. That it is not there any more is what was wanted.
     pub(super) async fn deregister(&self, wanted: &Deregistration) -> Result<(), Error> {
-        let Deregistration { admin, deployment, version, proof } = wanted;
+        let Deregistration { admin, deployment, version, offers: _, proof } = wanted;
         let (why, asked_at) = match proof {
-            Proof::Idle { asked_at, .. } => ("idle", Some(asked_at)),
+            Proof::Idle { asked_at } => ("idle", Some(asked_at)),
             Proof::Deleted { asked_at } => ("deleted", Some(asked_at)),
             Proof::Abandoned { .. } => ("abandoned", None),
         };
@@ -39,9 +39,7 @@ impl Executor {
     }
 
     async fn is_still_unrouted(&self, wanted: &Deregistration) -> Result<(), Error> {
-        let Deregistration { admin, deployment, version, proof: Proof::Idle { offers, .. } } = wanted else {
-            return Ok(());
-        };
+        let Deregistration { admin, deployment, version, offers, proof: _ } = wanted;
         let look = timeout(LAST_LOOK, self.restates.is_routed(admin, offers, deployment));
         let answer = look.await.map_err(|_| Error::Deadline { what: "GET of a service" })?;
         let routed = answer.map_err(|source| Error::Deregister {

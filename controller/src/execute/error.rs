@@ -92,6 +92,27 @@ impl Error {
         }
     }
 
+    /// Whether somebody said no to this step: others may be done. Where nobody answers, nothing else would be.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Api { source, .. } => matches!(**source, kube::Error::Api(_)),
+            Self::Busy { .. }
+            | Self::Overtaken { .. }
+            | Self::Register { .. }
+            | Self::Resting { .. }
+            | Self::Deregister { .. } => true,
+            Self::Lease { .. }
+            | Self::Slow { .. }
+            | Self::Encode { .. }
+            | Self::Rejected { .. }
+            | Self::Provision { .. }
+            | Self::Configure { .. }
+            | Self::Nodes { .. }
+            | Self::Silent { .. }
+            | Self::Deadline { .. } => false,
+        }
+    }
+
     /// Whether it only means that somebody else was faster, or comes first.
     pub(crate) fn is_quiet(&self) -> bool {
         matches!(self, Self::Overtaken { .. } | Self::Lease { .. } | Self::Busy { .. })

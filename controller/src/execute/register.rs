@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use restate_crd::annotation::{DEPLOYMENT_ID, REGISTERED_AT};
+use restate_crd::annotation::{DEPLOYMENT_ID, FORMERLY_REGISTERED, REGISTERED_AT, REGISTERED_WITH};
 use restate_crd::label::LATEST;
 use restate_plan::{Patch, Registration};
 use tokio::time::timeout;
@@ -35,8 +35,15 @@ impl Executor {
         let id = self.restates.register(registration).await.map_err(|error| failed(&error))?;
         drop(turn);
         self.attempts.over(&key);
-        let record = [(DEPLOYMENT_ID, id.to_string()), (REGISTERED_AT, Timestamp::now().to_string())];
-        let record = record.map(|(key, value)| (key.to_owned(), Some(value))).into();
+        let Registration { admin, former, .. } = registration;
+        let former = (!former.is_empty()).then(|| serde_json::to_string(former)).transpose();
+        let record = [
+            (DEPLOYMENT_ID, Some(id.to_string())),
+            (REGISTERED_AT, Some(Timestamp::now().to_string())),
+            (REGISTERED_WITH, Some(admin.key.to_string())),
+            (FORMERLY_REGISTERED, former.unwrap_or_default()),
+        ];
+        let record = record.map(|(key, value)| (key.to_owned(), value)).into();
         let mut patch =
             Patch { annotations: record, ..Patch::of(version.object.clone(), version.uid.clone()) };
         patch.labels.insert(LATEST.to_owned(), Some("true".to_owned()));

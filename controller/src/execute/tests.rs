@@ -56,6 +56,7 @@ fn registration(admin: restate_plan::Admin) -> Registration {
         breaking: false,
         http11: true,
         version: Version { object, uid },
+        former: std::collections::BTreeMap::new(),
     }
 }
 
@@ -65,12 +66,13 @@ fn deregistration(admin: restate_plan::Admin) -> Step {
         admin,
         deployment: DeploymentId::from("dp_1"),
         version: Version { object, uid },
-        proof: Proof::Idle { asked_at: jiff::Timestamp::UNIX_EPOCH, offers: Vec::new() },
+        offers: Vec::new(),
+        proof: Proof::Idle { asked_at: jiff::Timestamp::UNIX_EPOCH },
     })
 }
 
 async fn run(executor: &Executor, steps: &[Step]) -> Done {
-    executor.run(steps, &ObjectReference::default()).await
+    executor.run(steps, &[], &ObjectReference::default()).await
 }
 
 /// What the API server is sent for one step.
@@ -230,7 +232,7 @@ async fn what_new_calls_go_to_by_now_is_not_removed(#[case] routed: &str, #[case
     let service = json!({"name": "greeter", "deployment_id": routed, "revision": 1, "ty": "Service"});
     let restate = Restate::answering(200, service).await;
     let Step::Deregister(mut wanted) = deregistration(restate.admin()) else { unreachable!() };
-    wanted.proof = Proof::Idle { asked_at: jiff::Timestamp::UNIX_EPOCH, offers: vec!["greeter".into()] };
+    wanted.offers = vec!["greeter".into()];
     let done = run(&executor(&Kubernetes::default(), LONG), &[Step::Deregister(wanted)]).await;
     assert_eq!(done.complete, goes, "{done:?}");
     let asked = ["GET /services/greeter", "DELETE /deployments/dp_1?force=true"];
@@ -277,6 +279,23 @@ async fn a_failure_ends_the_pass_unless_it_is_beside_the_path() {
     let done = run(&executor(&kubernetes, LONG), &[Step::Aside(Box::new(annotate())), last()]).await;
     assert!(done.failed.is_some() && done.acted == 1 && !done.complete, "{done:?}");
     assert_eq!(kubernetes.asked().len(), 2);
+}
+
+/// A quota that refuses one thing keeps nothing else from being done; silence does.
+#[rstest]
+#[case::refused(403, true)]
+#[case::nobody_answers(0, false)]
+#[tokio::test(start_paused = true)]
+async fn a_refusal_ends_its_part_alone(#[case] code: u16, #[case] goes_on: bool) {
+    let kubernetes = Kubernetes::refusing(move |method, _| {
+        (*method == http::Method::POST && code > 0).then(|| Kubernetes::no(code, "exceeded quota"))
+    });
+    let first = if code > 0 { Step::Create(Box::new(account())) } else { scale(0) };
+    let lease = if code > 0 { LONG } else { Duration::from_secs(5) };
+    let executor = executor(&kubernetes, lease);
+    let done = executor.run(&[first, scale(3), annotate()], &[2], &ObjectReference::default()).await;
+    assert!(done.failed.is_some() && !done.complete, "{done:?}");
+    assert_eq!(done.acted, usize::from(goes_on), "the step beside it in its part is left");
 }
 
 /// The registry of a Restate is one value: what is changed at the same time fails, or wears Restate out.
@@ -410,7 +429,7 @@ async fn the_same_words_are_said_once() {
     };
     let subject =
         ObjectReference { uid: Some("u".to_owned()), name: Some("x".to_owned()), ..Default::default() };
-    let done = executor.run(&[note("a"), note("a"), note("b"), note("a")], &subject).await;
+    let done = executor.run(&[note("a"), note("a"), note("b"), note("a")], &[], &subject).await;
     assert_eq!((done.acted, done.complete), (0, true), "telling is no act");
     assert_eq!(*events.lock().unwrap(), 2);
 }

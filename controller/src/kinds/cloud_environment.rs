@@ -63,7 +63,13 @@ fn decision(
     finalizer: Finalizer,
 ) -> Decision<RestateCloudEnvironmentStatus> {
     let status = object.status.clone().unwrap_or_default();
-    Decision { plan: Plan { steps: Vec::new(), outcome }, status, finalizer, demand: None, known: None }
+    Decision {
+        plan: Plan { steps: Vec::new(), parts: Vec::new(), outcome },
+        status,
+        finalizer,
+        demand: None,
+        known: None,
+    }
 }
 
 fn shown() -> (Reason, String) {

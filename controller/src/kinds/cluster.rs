@@ -183,7 +183,11 @@ fn deletion(object: &RestateCluster, seen: &Seen) -> (Plan, Finalizer) {
 }
 
 fn nothing(on: &'static str) -> Plan {
-    Plan { steps: Vec::new(), outcome: Outcome::Waiting { on, look_again: LookAgain::OnChange } }
+    Plan {
+        steps: Vec::new(),
+        parts: Vec::new(),
+        outcome: Outcome::Waiting { on, look_again: LookAgain::OnChange },
+    }
 }
 
 /// What is in the namespace of the cluster's name.

@@ -1,6 +1,6 @@
 //! What steps ask of Restate. Invariant: one call each, never repeated here.
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use restate_client::admin::{self, Deregistered};
 use restate_client::node::{self, Membership};
 use restate_client::{Admin as Client, Endpoint, Node, endpoint};
@@ -69,12 +69,8 @@ impl Restates {
         id: &DeploymentId,
     ) -> Result<bool, Error> {
         let client = self.client(admin)?;
-        for name in services {
-            if client.service(name).await?.is_some_and(|service| service.deployment == *id) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let found = try_join_all(services.iter().map(|name| client.service(name))).await?;
+        Ok(found.into_iter().flatten().any(|service| service.deployment == *id))
     }
 
     /// Registers a version.
@@ -179,7 +175,7 @@ impl Restates {
 }
 
 fn wish(wanted: &Registration) -> admin::Registration {
-    let Registration { admin: _, uri, force, breaking, http11, version: _ } = wanted;
+    let Registration { admin: _, uri, force, breaking, http11, version: _, former: _ } = wanted;
     admin::Registration {
         uri: uri.clone(),
         force: force.is_some(),

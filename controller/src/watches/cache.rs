@@ -204,11 +204,13 @@ impl<K: Kept> Coming<K> {
 }
 
 impl<K: Kept> Held<K> {
-    /// A list that is under way may have been begun before the write.
+    /// A list that is under way may have been begun before the write: what is new is not in it. What was known before and
+    /// is not in it is gone.
     fn absorbed(&mut self, object: K) -> Option<Change<K>> {
         let place = place_of(&object);
+        let is_new = !self.current.contains_key(&place);
         let change = self.changed(object);
-        if let (Some(coming), Some(text)) = (&mut self.coming, self.current.get(&place)) {
+        if let (Some(coming), Some(text)) = (&mut self.coming, self.current.get(&place).filter(|_| is_new)) {
             coming.add(place, text.clone());
         }
         change

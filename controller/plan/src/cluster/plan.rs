@@ -38,11 +38,11 @@ pub fn plan(valid: &Valid, seen: &Seen, now: Timestamp) -> Plan {
     let children = &seen.children;
     if namespace::is_terminating(children.namespace.as_ref()) {
         let outcome = Outcome::Waiting { on: "NamespaceTerminating", look_again: LookAgain::OnChange };
-        return Plan { steps: Vec::new(), outcome };
+        return Plan { steps: Vec::new(), parts: Vec::new(), outcome };
     }
     if status::foreign_stateful_set(valid, children) {
         let outcome = Outcome::Waiting { on: "NameTaken", look_again: LookAgain::OnChange };
-        return Plan { steps: Vec::new(), outcome };
+        return Plan { steps: Vec::new(), parts: Vec::new(), outcome };
     }
     let decision = provisioning::decide(valid, seen, now);
     let mut steps = object_steps(valid, seen, now);
@@ -52,7 +52,7 @@ pub fn plan(valid: &Valid, seen: &Seen, now: Timestamp) -> Plan {
     }
     steps.extend(replication::step(valid, seen));
     steps.extend(shrink::decide(valid, seen).into_iter().flat_map(|shrinking| shrinking.steps));
-    Plan { steps, outcome: outcome(valid, seen, &decision) }
+    Plan { steps, parts: Vec::new(), outcome: outcome(valid, seen, &decision) }
 }
 
 fn provisioned_note() -> Step {
@@ -202,11 +202,11 @@ fn outcome(valid: &Valid, seen: &Seen, decision: &Provisioning) -> Outcome {
 pub fn deletion(object: &RestateCluster, seen: &Seen) -> Plan {
     if is_held(object, seen) {
         let outcome = Outcome::Waiting { on: "DeletionHeld", look_again: LookAgain::OnChange };
-        return Plan { steps: Vec::new(), outcome };
+        return Plan { steps: Vec::new(), parts: Vec::new(), outcome };
     }
     let retained = seen.children.namespace.as_ref().filter(|_| validate::retains_volumes(object));
     let steps = retained.and_then(|namespace| disown(object, namespace)).into_iter().collect();
-    Plan { steps, outcome: Outcome::Settled }
+    Plan { steps, parts: Vec::new(), outcome: Outcome::Settled }
 }
 
 /// Whether a deletion waits for those who still register with the cluster.

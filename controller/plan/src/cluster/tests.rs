@@ -241,7 +241,7 @@ fn a_new_cluster_comes_to_rest(#[case] list: &str) {
     );
     let member = Seen { nodes: nodes(&valid, &NodeIdentity::Member), ..seen(children) };
     let third = plan(&valid, &member, now());
-    assert_eq!(third, Plan { steps: vec![], outcome: Outcome::Settled });
+    assert_eq!(third, Plan { steps: vec![], parts: Vec::new(), outcome: Outcome::Settled });
     let status = status(&object, &valid, &member, now());
     assert_eq!(status.provisioned, Some(true));
     assert!(status.conditions.holds(ConditionType::Ready), "{:#?}", status.conditions);

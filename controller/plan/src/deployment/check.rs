@@ -74,7 +74,7 @@ fn deregistration(survey: &Survey<'_>, call: &Deregistration, before: &[&Step]) 
         Proof::Abandoned { .. } => unrouted(survey, id),
         Proof::Deleted { .. } if !deleting => Err(format!("{id}: the object is not being deleted")),
         Proof::Deleted { asked_at } => idle(survey, id, *asked_at),
-        Proof::Idle { asked_at, .. } => {
+        Proof::Idle { asked_at } => {
             let stamp = version(survey, &call.version.uid.0).and_then(|version| version.stamp);
             if stamp.is_none_or(|stamp| stamp.at >= *asked_at) {
                 return Err(format!("{id}: asked before its stamp had passed"));

@@ -17,6 +17,8 @@ pub(super) fn demand(survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) -> D
     let others = survey.versions.iter().filter(|version| target.version != Some(*version));
     // Where Restate was seen to route to a version, nothing becomes of it before we register another one.
     let drains: Vec<Next> = others
+        // What is registered elsewhere too is held whatever this Restate says.
+        .filter(|version| version.former.is_empty() || version.abandoned)
         .filter_map(|version| match survey.fate(version, spec.drain_delay) {
             Fate::Drains { drain, .. } if !is_routed(survey, version) => Some(next(survey, version, drain)),
             Fate::Drains { .. } | Fate::Rests | Fate::Abandoned => None,

@@ -16,6 +16,7 @@ use crate::{EventKind, LookAgain, Note, ObjectRef, Outcome, Patch, Plan, Step, U
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) steps: Vec<Step>,
+    parts: Vec<usize>,
     waiting: Option<Reason>,
     moments: Vec<Timestamp>,
 }
@@ -23,6 +24,13 @@ pub(super) struct Draft {
 impl Draft {
     pub(super) fn push(&mut self, step: Step) {
         self.steps.push(step);
+    }
+
+    /// What follows does not rest on what came before.
+    pub(super) fn part(&mut self) {
+        if !self.steps.is_empty() && self.parts.last() != Some(&self.steps.len()) {
+            self.parts.push(self.steps.len());
+        }
     }
 
     /// Beside the main path: its failure does not stop the steps after it.
@@ -98,6 +106,6 @@ impl Draft {
         };
         let waiting = self.waiting.or(asks.then_some(Reason::UsageUnknown));
         let outcome = waiting.map_or(Outcome::Settled, |on| Outcome::Waiting { on: on.into(), look_again });
-        Plan { steps: self.steps, outcome }
+        Plan { steps: self.steps, parts: self.parts, outcome }
     }
 }

@@ -1,8 +1,9 @@
 //! The decision about one RestateDeployment: what kind of case it is, and the parts of the plan in their order.
 //!
 //! Stage in the flow: plan. Invariants: the same world gives the same plan; executing a plan leads to a world in
-//! which nothing is planned. What can fail without harm to others stands beside the main path or at its end:
-//! registration comes last, because pods that cannot be registered must not keep old versions from going.
+//! which nothing is planned. What fails harms nothing else: the wanted version, each old one, and the registration are
+//! parts of their own. A quota that refuses the new version must not keep old ones from going, nor an old one that does
+//! not go the new one from being registered.
 
 use jiff::Timestamp;
 use restate_crd::RestateDeployment;
@@ -57,12 +58,15 @@ fn act(survey: &Survey<'_>, spec: &Spec) -> Decision {
         rollout::prepare(&mut draft, survey, spec, &target);
         upkeep::services(&mut draft, survey, spec, &target);
     }
+    draft.part();
     upkeep::ownership(&mut draft, survey, spec);
     upkeep::autoscalers(&mut draft, survey, spec, &target);
     retire::others(&mut draft, survey, spec, &target);
+    draft.part();
     upkeep::labels(&mut draft, survey, &target);
     upkeep::stable_service(&mut draft, survey, spec, &target);
     history::trim(&mut draft, survey, spec, &target);
+    draft.part();
     if !survey.seen.namespace_terminating {
         rollout::register(&mut draft, survey, spec, &target);
     }

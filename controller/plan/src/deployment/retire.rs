@@ -7,7 +7,8 @@
 
 use jiff::Timestamp;
 use restate_crd::annotation::{
-    ABANDON, DEPLOYMENT_ID, DEREGISTERING, DEREGISTERING_SINCE, REGISTERED_AT, REMOVE_VERSION_AT,
+    ABANDON, DEPLOYMENT_ID, DEREGISTERING, DEREGISTERING_SINCE, FORMERLY_REGISTERED, REGISTERED_AT,
+    REGISTERED_WITH, REMOVE_VERSION_AT,
 };
 use restate_crd::condition::Reason;
 use restate_model::DeploymentId;
@@ -25,6 +26,7 @@ use crate::{Admin, Deregistration, EventKind, Proof, Step};
 pub(super) fn others(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) {
     let mut adopted_retired = false;
     for version in survey.versions.iter().filter(|version| target.version != Some(*version)) {
+        draft.part();
         match survey.fate(version, spec.drain_delay) {
             Fate::Rests => {}
             Fate::Abandoned => {
@@ -47,13 +49,21 @@ pub(super) fn others(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, target
 fn drains(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, version: &Version, fate: (Usage, Drain)) {
     match fate.1 {
         Drain::Hold => draft.wait(Reason::UsageUnknown),
-        Drain::Keep => keep(draft, spec, version, fate.0),
+        Drain::Keep => {
+            forget_intent(draft, survey, version);
+            keep(draft, spec, version, fate.0);
+        }
         Drain::Begin { until } => begin(draft, version, until),
         Drain::Wait { until } => draft.wait_until(Reason::VersionsDraining, until),
-        Drain::Retire { asked_at } => {
-            let offers = survey.offers(version);
-            retire(draft, survey, spec, version, &Proof::Idle { asked_at, offers });
-        }
+        Drain::Retire { asked_at } => retire(draft, survey, spec, version, &Proof::Idle { asked_at }),
+    }
+}
+
+/// An intent to deregister is void once Restate, asked after it was written, has the version. Until then it may have been
+/// carried out, and says so should the version be superseded, or the object turn out to be deleted.
+pub(super) fn forget_intent(draft: &mut Draft, survey: &Survey<'_>, version: &Version) {
+    if survey.outdates_intent(version) {
+        draft.annotate(version, [(DEREGISTERING, None), (DEREGISTERING_SINCE, None)]);
     }
 }
 
@@ -96,6 +106,7 @@ fn retire(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, version: &Version
     if id.is_some() {
         forget(draft, version);
     }
+    forget_abandoned(draft, version);
     if !at_zero {
         draft.scale(version, 0);
     }
@@ -130,6 +141,7 @@ pub(super) fn deregister(
         admin: admin.clone(),
         deployment: id.clone(),
         version: version.carrier(),
+        offers: survey.offers(version),
         proof: proof.clone(),
     }));
 }
@@ -137,5 +149,12 @@ pub(super) fn deregister(
 /// Clears the record of what has been deregistered. The intent stays: it tells what an older answer still lists from
 /// a registration that nobody recorded.
 pub(super) fn forget(draft: &mut Draft, version: &Version) {
-    draft.annotate(version, [(DEPLOYMENT_ID, None), (REGISTERED_AT, None)]);
+    draft.annotate(version, [(DEPLOYMENT_ID, None), (REGISTERED_AT, None), (REGISTERED_WITH, None)]);
+}
+
+/// Clears that people gave a version up, and what they gave up with it: a later life of it is another one.
+pub(super) fn forget_abandoned(draft: &mut Draft, version: &Version) {
+    if version.abandoned {
+        draft.annotate(version, [(ABANDON, None), (FORMERLY_REGISTERED, None)]);
+    }
 }

@@ -4,12 +4,13 @@
 //! registration waits for a pod that is available; force is used only where Restate knows the version and routes
 //! elsewhere among ours, so there is no war with anybody. Not for versions that are not wanted.
 
-use restate_crd::annotation::{DEREGISTERING, DEREGISTERING_SINCE, REMOVE_VERSION_AT};
+use restate_crd::annotation::REMOVE_VERSION_AT;
 use restate_crd::condition::Reason;
 
 use super::draft::Draft;
 use super::notice;
 use super::replica_set;
+use super::retire;
 use super::survey::{Routing, Survey, Target};
 use super::target::endpoint;
 use super::validate::Spec;
@@ -30,6 +31,7 @@ pub(super) fn prepare(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targe
     if version.stamp.is_some() {
         draft.annotate(version, [(REMOVE_VERSION_AT, None)]);
     }
+    retire::forget_abandoned(draft, version);
     if let Some(step) = without_autoscaler(survey, spec, version) {
         draft.push(step);
     }
@@ -80,7 +82,7 @@ pub(super) fn register(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
         Routing::Elsewhere(routes) => Some(routes),
         Routing::Unverified => return draft.wait(Reason::AwaitingRouting),
         Routing::Foreign(_) => return,
-        Routing::Routed => return forget_intent(draft, survey, version),
+        Routing::Routed => return retire::forget_intent(draft, survey, version),
     };
     draft.wait(Reason::Registering);
     let reachable = version.available > 0 && version.service(&survey.seen.services).is_some();
@@ -100,14 +102,7 @@ pub(super) fn register(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, targ
         breaking: spec.breaking,
         http11: spec.identity.http11,
         version: version.carrier(),
+        former: version.former.clone(),
     }));
     draft.note(EventKind::Normal, "VersionRegistered", "Register", format!("{how} version {}", version.name));
-}
-
-/// An intent to deregister is void once Restate, asked after it was written, routes to the version. Until then it may
-/// have been carried out, and says so should the version be superseded, or the object turn out to be deleted.
-fn forget_intent(draft: &mut Draft, survey: &Survey<'_>, version: &Version) {
-    if survey.outdates_intent(version) {
-        draft.annotate(version, [(DEREGISTERING, None), (DEREGISTERING_SINCE, None)]);
-    }
 }

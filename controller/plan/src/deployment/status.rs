@@ -258,7 +258,13 @@ pub(super) fn invalid(survey: &Survey<'_>, error: &Error) -> RestateDeploymentSt
 /// The status of an object whose RestateCluster does not exist.
 pub(super) fn no_cluster(survey: &Survey<'_>) -> RestateDeploymentStatus {
     let cluster = survey.seen.object.spec.restate.register.cluster().unwrap_or_default();
-    stopped(survey, Reason::TargetNotFound, &format!("RestateCluster {cluster} does not exist"))
+    let message = format!("RestateCluster {cluster} does not exist");
+    let mut status = stopped(survey, Reason::TargetNotFound, &message);
+    // One of this name that comes later has nothing of what was registered.
+    let verdict = Verdict::new(ConditionStatus::Unknown, Reason::TargetNotFound, message);
+    let verdict = verdict.of_generation(survey.seen.object.metadata.generation);
+    status.conditions.set(ConditionType::Registered, verdict, survey.now);
+    status
 }
 
 /// The status of an object in a mode that comes later: what another controller said of its versions stays.

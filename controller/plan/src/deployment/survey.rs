@@ -20,7 +20,7 @@ use super::seen::{Next, Seen};
 use super::usage::{Knowledge, Usage};
 use super::validate::Spec;
 use super::version::{Rejection, Version, found};
-use super::{metadata, target};
+use super::{metadata, plan, target};
 use crate::{Routes, Uid};
 
 /// How many taken names are tried in one pass.
@@ -82,7 +82,13 @@ impl<'a> Survey<'a> {
         let observe = |set: &ReplicaSet| owner.as_ref().and_then(|owner| Version::observe(set, owner));
         let mut versions: Vec<_> = seen.replica_sets.iter().filter_map(|set| observe(set)).collect();
         versions.sort_by(|one, other| (other.created_at, &other.name).cmp(&(one.created_at, &one.name)));
+        if let Some(admin) = plan::admin(&seen.object, &seen.dns_suffix) {
+            for version in &mut versions {
+                version.seen_from(admin.key.as_str());
+            }
+        }
         let knowledge = Knowledge::of(seen.snapshot.as_deref(), &versions, now);
+        disown(&mut versions, seen);
         Self { seen, now, versions, knowledge }
     }
 
@@ -136,8 +142,11 @@ impl<'a> Survey<'a> {
         self.knowledge.id(version, &self.seen.dns_suffix)
     }
 
-    /// What Restate says that a version offers.
+    /// What a version offers, unless all goes with the object.
     pub(super) fn offers(&self, version: &Version) -> Vec<ServiceName> {
+        if self.seen.object.metadata.deletion_timestamp.is_some() {
+            return Vec::new();
+        }
         let registered = self.id(version).and_then(|id| self.knowledge.registered(&id));
         registered.into_iter().flat_map(|it| &it.services).map(|service| service.name.clone()).collect()
     }
@@ -233,6 +242,10 @@ impl<'a> Survey<'a> {
         if version.abandoned && self.is_known_unrouted(id.as_ref()) {
             return Fate::Abandoned;
         }
+        if !version.former.is_empty() {
+            // Nobody is asked who could tell.
+            return Fate::Drains { usage: Usage::Unknown, drain: Drain::Hold };
+        }
         // What an earlier controller wrote on a version without pods, or on one that is not recorded as registered,
         // is not relied on: it gets its own delay.
         let relied_on = |ours: bool| ours || (version.deployment_id.is_some() && version.desired > 0);
@@ -279,6 +292,18 @@ impl<'a> Survey<'a> {
     fn is_known_unrouted(&self, id: Option<&DeploymentId>) -> bool {
         let fresh = self.knowledge.registry.is_some_and(|reading| !self.knowledge.is_stale(reading.asked_at));
         fresh && id.is_none_or(|id| self.knowledge.routed(id).is_empty())
+    }
+}
+
+/// An id that somebody wrote on a replica set of his proves nothing: it is not believed where Restate calls it elsewhere.
+fn disown(versions: &mut [Version], seen: &Seen) {
+    let registry = seen.snapshot.as_ref().and_then(|snapshot| snapshot.registry.as_ref());
+    for version in versions {
+        let (name, namespace) = (&version.name, &version.namespace);
+        version.deployment_id.take_if(|id| {
+            let registered = registry.and_then(|reading| reading.value.deployments.get(id));
+            registered.is_some_and(|it| !target::is_service(&it.endpoint, name, namespace))
+        });
     }
 }
 

@@ -130,6 +130,14 @@ pub fn endpoint(name: &str, namespace: &str, dns_suffix: &str, service_path: Opt
     format!("http://{name}.{namespace}.svc.{dns_suffix}:{SERVICE_PORT}/{path}")
 }
 
+/// Whether the host of an address is a Service: `NAME.NAMESPACE.svc`, with whatever suffix DNS has.
+pub fn is_service(endpoint: &str, name: &str, namespace: &str) -> bool {
+    let Some((_, rest)) = endpoint.split_once("://") else { return false };
+    let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
+    let service = format!("{name}.{namespace}.svc");
+    host.strip_prefix(service.as_str()).is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('.'))
+}
+
 /// Whether `endpoint` can be the address of the version called `name`: said without parsing, as a Restate may have
 /// thousands of them.
 pub(super) fn may_be_at(endpoint: &str, name: &str) -> bool {

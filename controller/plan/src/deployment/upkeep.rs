@@ -106,7 +106,12 @@ pub(super) fn autoscalers(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, t
                 let desired = autoscaler::autoscaler(spec, autoscaling, version);
                 let observed = version.autoscaler(&survey.seen.autoscalers, &spec.uid);
                 let taken = observed.is_none() && found(&survey.seen.autoscalers, &version.name).is_some();
-                if let Some(step) = apply_unless_same(desired, observed).filter(|_| !taken) {
+                // One that exists unseen is somebody else's: it is looked at, and never seized.
+                let step = match observed {
+                    None => Some(Step::Create(Box::new(desired.into()))),
+                    Some(_) => apply_unless_same(desired, observed),
+                };
+                if let Some(step) = step.filter(|_| !taken) {
                     draft.aside(step);
                 }
             }

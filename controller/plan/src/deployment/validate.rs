@@ -287,8 +287,10 @@ fn autoscaler(wanted: &Value) -> Result<Autoscaling, Error> {
     if let Some(fields) = whole.as_object_mut() {
         fields.insert("scaleTargetRef".to_owned(), serde_json::json!({"kind": "ReplicaSet", "name": ""}));
     }
-    let spec: HorizontalPodAutoscalerSpec =
+    let mut spec: HorizontalPodAutoscalerSpec =
         serde_json::from_value(whole).map_err(|source| Error::Autoscaling { source })?;
+    // No metrics are those that Kubernetes takes where none are named, and what is stored then is no difference.
+    spec.metrics.take_if(|metrics| metrics.is_empty());
     if spec.max_replicas < spec.min_replicas.unwrap_or(1).max(1) {
         return Err(Error::AutoscalingBounds { most: spec.max_replicas });
     }

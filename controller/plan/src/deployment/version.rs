@@ -43,6 +43,10 @@ pub struct Version {
     pub deployment_id: Option<DeploymentId>,
     /// When Restate acknowledged its registration, as recorded.
     pub registered_at: Option<Timestamp>,
+    /// With which Restate, as recorded.
+    pub registered_with: Option<String>,
+    /// With which other Restates it was registered before the object named this one, and by which id.
+    pub former: BTreeMap<String, DeploymentId>,
     /// When it goes, as recorded.
     pub stamp: Option<Stamp>,
     /// The id that was about to be deregistered.
@@ -120,6 +124,10 @@ impl Version {
             deleting: meta.deletion_timestamp.is_some(),
             deployment_id: read(annotation::DEPLOYMENT_ID).map(DeploymentId::from),
             registered_at: read(annotation::REGISTERED_AT).and_then(|text| text.parse().ok()),
+            registered_with: read(annotation::REGISTERED_WITH).map(str::to_owned),
+            former: read(annotation::FORMERLY_REGISTERED)
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_default(),
             stamp: read(annotation::REMOVE_VERSION_AT).and_then(Stamp::read),
             deregistering: read(annotation::DEREGISTERING).map(DeploymentId::from),
             deregistering_since: read(annotation::DEREGISTERING_SINCE).and_then(|text| text.parse().ok()),
@@ -136,6 +144,16 @@ impl Version {
             selector: spec.selector.match_labels.clone().unwrap_or_default(),
             images: containers.filter_map(|container| container.image.clone()).collect(),
         })
+    }
+
+    /// What is recorded of it concerns the Restate of this address: what another one was told is remembered apart.
+    pub(super) fn seen_from(&mut self, restate: &str) {
+        let with = self.registered_with.take_if(|with| with != restate);
+        if let Some((with, id)) = with.zip(self.deployment_id.clone()) {
+            self.former.insert(with, id);
+            (self.deployment_id, self.registered_at, self.deregistering) = (None, None, None);
+        }
+        self.former.remove(restate);
     }
 
     /// Its replica set.

@@ -89,7 +89,6 @@ fn a_list_does_not_take_back_what_we_wrote_after_it() {
     );
 }
 
-/// An interrupted list leaves nothing to the one after it.
 /// Nor forgets what we made after it.
 #[test]
 fn a_list_does_not_forget_what_we_made_after_it() {
@@ -99,6 +98,17 @@ fn a_list_does_not_forget_what_we_made_after_it() {
     cache.take(Event::InitApply(replica_set("b", 1, 1)));
     assert_eq!(names(&cache.take(Event::InitDone)), ["b"]);
     assert!(cache.get(Some("shop"), "a").is_some());
+}
+
+/// What was written and then deleted, before the list was read.
+#[test]
+fn a_list_ends_what_was_known_before_although_we_wrote_it_meanwhile() {
+    let cache = Cache::default();
+    cache.take(Event::Apply(replica_set("a", 1, 1)));
+    cache.take(Event::Init);
+    cache.absorb(replica_set("a", 5, 2));
+    assert_eq!(names(&cache.take(Event::InitDone)), ["a"]);
+    assert!(!cache.has(Some("shop"), "a"));
 }
 
 /// An answer to a write of ours that was overtaken by the word of the object's end.
@@ -142,6 +152,7 @@ fn what_cannot_be_read_is_there_as_it_was_last() {
     assert!(cache.unreadable().is_empty());
 }
 
+/// An interrupted list leaves nothing to the one after it.
 #[test]
 fn a_list_that_begins_again_forgets_the_first_half() {
     let cache = Cache::default();

@@ -135,7 +135,7 @@ impl World {
             return;
         }
         let before = self.children.stateful_set.clone();
-        let done = Plan { steps: vec![step.clone()], outcome: Outcome::Settled };
+        let done = Plan { steps: vec![step.clone()], parts: Vec::new(), outcome: Outcome::Settled };
         self.children = after(self.children.clone(), &done);
         if let (Step::Apply(..), Some(set)) = (step, self.children.stateful_set.as_mut()) {
             let changed = before.as_ref().is_none_or(|before| before.spec != set.spec);
@@ -252,7 +252,7 @@ fn a_change_goes_from_pod_to_pod() {
     world.change(false);
     assert_eq!(world.rest(), [vec![2], vec![1], vec![0]]);
     assert!(world.is_new_everywhere());
-    assert_eq!(world.plan(), Plan { steps: vec![], outcome: Outcome::Settled });
+    assert_eq!(world.plan(), Plan { steps: vec![], parts: Vec::new(), outcome: Outcome::Settled });
     assert!(!asks_pods(&world.valid(), &world.children), "nothing is asked at rest");
 }
 

@@ -115,7 +115,7 @@ impl World {
                 found.volume_attributes_class_name = change.volume_attributes_class_name;
             }
             step => {
-                let plan = Plan { steps: vec![step.clone()], outcome: Outcome::Settled };
+                let plan = Plan { steps: vec![step.clone()], parts: Vec::new(), outcome: Outcome::Settled };
                 self.children = after(self.children.clone(), &plan);
             }
         }

@@ -140,7 +140,7 @@ fn a_superseded_version_goes_in_order_after_its_work_and_its_delay() {
         [
             "annotate deregistering deregistering-since",
             "deregister dp_3",
-            "annotate -deployment-id -registered-at, scale 0"
+            "annotate -deployment-id -registered-at -registered-with, scale 0"
         ]
     );
     assert_eq!(state(&world, 0), Some(VersionState::Retired));
@@ -877,6 +877,205 @@ fn force_ends_also_where_restate_is_silent(#[case] change: fn(&mut RestateDeploy
     let decision = world.pass(Crash::Never);
     assert!(world.gone, "{:#?}", decision.plan);
     assert_eq!(told(&decision), ["Warning ForcedDeletion"], "and nothing else");
+}
+
+/// A Restate that answered a moment ago is not given up for one failure.
+#[rstest]
+#[case::by_policy(by_policy)]
+#[case::by_timeout(on_timeout_force)]
+fn force_deregisters_from_a_restate_that_only_stumbles(#[case] change: fn(&mut RestateDeployment)) {
+    let mut world = rolled(0);
+    world.call("a", true);
+    world.delete();
+    world.tick(4_000);
+    roll(&mut world);
+    assert!(!world.gone);
+    world.edit(change);
+    world.restate_up = false;
+    world.poll();
+    world.pass(Crash::Never);
+    assert!(!world.gone, "the call failed");
+    world.restate_up = true;
+    world.settle().unwrap();
+    assert!(world.gone && world.registry.deployments.is_empty());
+}
+
+/// A controller that has just started knows nothing yet.
+#[rstest]
+#[case::by_policy(by_policy)]
+#[case::by_timeout(on_timeout_force)]
+fn force_asks_before_it_lets_go(#[case] change: fn(&mut RestateDeployment)) {
+    let mut world = rolled(0);
+    world.edit(change);
+    world.delete();
+    world.sets.clear();
+    world.services.clear();
+    world.tick(4_000);
+    world.snapshot = None;
+    let decision = world.pass(Crash::Never);
+    assert!(!world.gone && decision.demand.registry, "{:#?}", decision.plan);
+    roll(&mut world);
+    assert!(world.gone && world.registry.deployments.is_empty());
+}
+
+fn annotation<'w>(world: &'w World, version: u8, key: &str) -> Option<&'w str> {
+    world.set(version)?.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+}
+
+fn annotate(world: &mut World, version: u8, key: &str, value: &str) {
+    let uid = world.set(version).unwrap().metadata.uid.clone();
+    let set = world.sets.iter_mut().find(|set| set.metadata.uid == uid).unwrap();
+    set.metadata.annotations.get_or_insert_default().insert(key.to_owned(), value.to_owned());
+}
+
+fn register_at(world: &mut World, url: &str) {
+    let register = serde_json::from_value(serde_json::json!({"url": url})).unwrap();
+    world.edit(|object| object.spec.restate.register = register);
+    world.registry = restate_model::Registry::default();
+    world.snapshot = None;
+}
+
+/// An id of one Restate means nothing to another one: what the former still routes to is not lost, and nothing is Ready
+/// before the new one routes to it.
+#[test]
+fn a_change_of_the_restate_registers_anew_and_keeps_what_the_former_may_use() {
+    let mut world = World::new();
+    register_at(&mut world, "http://a.example:9070");
+    for _ in 0..4 {
+        roll(&mut world);
+    }
+    assert!(ready(&world));
+    register_at(&mut world, "http://b.example:9070");
+    world.pass(Crash::Never);
+    assert!(!ready(&world), "the other one has not been asked");
+    for _ in 0..4 {
+        roll(&mut world);
+    }
+    assert!(ready(&world) && world.registry.deployments.len() == 1);
+    let former = annotation(&world, 0, restate_crd::annotation::FORMERLY_REGISTERED).unwrap().to_owned();
+    assert!(former.contains("http://a.example:9070"), "{former}");
+    world.deploy(1);
+    for _ in 0..6 {
+        roll(&mut world);
+        world.tick(700);
+    }
+    assert_eq!(
+        (desired(&world, 0), state(&world, 0)),
+        (2, Some(VersionState::Unknown)),
+        "a may still call it"
+    );
+    annotate(&mut world, 0, ABANDON, "true");
+    for _ in 0..3 {
+        roll(&mut world);
+    }
+    assert_eq!(desired(&world, 0), 0);
+    assert_eq!(annotation(&world, 0, restate_crd::annotation::FORMERLY_REGISTERED), None);
+}
+
+/// A deletion asks the Restate that the object names; what another one was told holds it until people say otherwise.
+#[test]
+fn a_deletion_is_held_by_what_another_restate_was_told() {
+    let mut world = World::new();
+    register_at(&mut world, "http://a.example:9070");
+    for _ in 0..4 {
+        roll(&mut world);
+    }
+    register_at(&mut world, "http://b.example:9070");
+    world.delete();
+    world.tick(5);
+    roll(&mut world);
+    assert!(!world.gone);
+    let message = world.object.status.clone().unwrap().deletion.unwrap().message.unwrap();
+    assert!(message.contains("at http://a.example:9070"), "{message}");
+    annotate(&mut world, 0, ABANDON, "true");
+    roll(&mut world);
+    assert!(world.gone);
+}
+
+/// A RestateCluster that comes again under its name has nothing of what was registered.
+#[test]
+fn a_cluster_that_was_made_anew_is_registered_with_anew() {
+    let mut world = rolled(0);
+    world.cluster = ClusterSeen::Absent;
+    world.pass(Crash::Never);
+    world.registry = restate_model::Registry::default();
+    (world.cluster, world.snapshot) = (ClusterSeen::Present, None);
+    let decision = world.pass(Crash::Never);
+    assert!(!ready(&world) && decision.demand.registry, "{:?}", world.object.status);
+    for _ in 0..3 {
+        roll(&mut world);
+    }
+    assert!(ready(&world) && world.registry.deployments.len() == 1);
+}
+
+/// People give up one life of a version, not those to come.
+#[test]
+fn what_was_given_up_once_is_not_given_up_for_good() {
+    let mut world = rolled(0);
+    world.deploy(1);
+    roll(&mut world);
+    world.call("b", true);
+    annotate(&mut world, 0, ABANDON, "true");
+    for _ in 0..3 {
+        roll(&mut world);
+    }
+    assert_eq!((desired(&world, 0), annotation(&world, 0, ABANDON)), (0, None));
+    annotate(&mut world, 0, ABANDON, "true");
+    world.deploy(0);
+    for _ in 0..4 {
+        roll(&mut world);
+    }
+    assert!(ready(&world) && annotation(&world, 0, ABANDON).is_none(), "a wanted version is not given up");
+}
+
+/// An intent that was overtaken says nothing of what a Restate forgets later.
+#[test]
+fn an_intent_that_was_not_carried_out_is_void_as_soon_as_the_version_is_in_use() {
+    let mut world = rolled(0);
+    world.call("a", true);
+    world.deploy(1);
+    roll(&mut world);
+    let id = annotation(&world, 0, restate_crd::annotation::DEPLOYMENT_ID).unwrap().to_owned();
+    annotate(&mut world, 0, restate_crd::annotation::DEREGISTERING, &id);
+    roll(&mut world);
+    assert_eq!(annotation(&world, 0, restate_crd::annotation::DEREGISTERING), None);
+}
+
+/// Whoever may write on replica sets of one namespace could name what is registered for another.
+#[test]
+fn an_id_of_somebody_elses_that_is_written_on_a_version_is_not_believed() {
+    let mut world = rolled(0);
+    let theirs = world.register_at("http://ledger-1.bank.svc.cluster.local:9080/", &["ledger"], true);
+    let set = &mut world.sets[0];
+    let own = set.metadata.annotations.get_or_insert_default();
+    own.insert(restate_crd::annotation::DEPLOYMENT_ID.to_owned(), theirs.to_string());
+    world.poll();
+    let shown = views(&world.seen(), world.now);
+    assert!(shown.iter().all(|view| view.deployment_id.as_ref() != Some(&theirs)), "{shown:?}");
+    world.edit(by_policy);
+    world.delete();
+    world.tick(5);
+    roll(&mut world);
+    assert!(world.gone);
+    assert_eq!(world.registry.deployments.keys().collect::<Vec<_>>(), [&theirs], "and ours is gone");
+}
+
+/// What nothing is registered for has no work: that it cannot be counted holds nothing.
+#[test]
+fn a_deletion_of_what_was_never_registered_waits_for_no_count() {
+    let mut world = World::new();
+    world.broken.insert(0);
+    world.run_pods();
+    world.pass(Crash::Never);
+    world.pass(Crash::Never);
+    world.delete();
+    world.tick(5);
+    world.poll();
+    if let Some(snapshot) = &mut world.snapshot {
+        std::sync::Arc::make_mut(snapshot).usage = None;
+    }
+    world.pass(Crash::Never);
+    assert!(world.gone);
 }
 
 /// A reading of the registry that succeeds is an answer, although the question about work after it fails.

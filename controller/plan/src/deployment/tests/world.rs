@@ -12,7 +12,9 @@ use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use restate_crd::RestateDeployment;
-use restate_crd::annotation::{DEPLOYMENT_ID, DISABLED, RECONCILE, REGISTERED_AT};
+use restate_crd::annotation::{
+    DEPLOYMENT_ID, DISABLED, FORMERLY_REGISTERED, RECONCILE, REGISTERED_AT, REGISTERED_WITH,
+};
 use restate_crd::deployment::{DeletePolicy, OnTimeout};
 use restate_crd::label::LATEST;
 use restate_model::{
@@ -22,7 +24,7 @@ use restate_model::{
 use serde_json::json;
 
 use super::super::{ClusterSeen, Decision, Seen, decide, record_rejection};
-use crate::{Deregistration, Finalizer, Object, Patch, Proof, Registration, Step};
+use crate::{Deregistration, Finalizer, Object, Patch, Plan, Proof, Registration, Step};
 
 /// Services that each template offers.
 const OFFERS: [&[&str]; 4] = [&["a"], &["a"], &["a", "b"], &["b"]];
@@ -340,19 +342,18 @@ impl World {
         if self.gone {
             return decision;
         }
-        let mut done = true;
-        for (index, step) in decision.plan.steps.iter().enumerate() {
-            if crash == Crash::Before(index) || !self.execute(step, crash) {
-                done = false;
-                break;
-            }
-        }
+        let done = self.run(&decision.plan, crash);
         self.tick(1);
         if self.object.status.as_ref() != Some(&decision.status) && done {
             self.writes += 1;
             // What is stored has whole seconds.
             self.object.status =
                 serde_json::from_value(serde_json::to_value(&decision.status).unwrap()).unwrap();
+        }
+        let going = self.object.metadata.deletion_timestamp.is_some();
+        if going && !decision.demand.registry && !decision.demand.usage {
+            // Nobody asks, so nobody knows.
+            self.snapshot = None;
         }
         if done && decision.finalizer == Finalizer::Release {
             self.judge_release();
@@ -364,7 +365,27 @@ impl World {
         decision
     }
 
-    /// Runs one step; false where the pass ends.
+    /// Says whether everything was done; where a step is refused, it goes on with the next part.
+    fn run(&mut self, plan: &Plan, crash: Crash) -> bool {
+        let (mut done, mut next) = (true, 0);
+        while let Some(step) = plan.steps.get(next) {
+            if crash == Crash::Before(next) {
+                return false;
+            }
+            next += 1;
+            if !self.execute(step, crash) {
+                done = false;
+                let part = plan.parts.iter().find(|start| **start >= next);
+                next = match part {
+                    Some(start) if crash != Crash::Unrecorded => *start,
+                    Some(_) | None => return false,
+                };
+            }
+        }
+        done
+    }
+
+    /// Runs one step; false where its part ends.
     fn execute(&mut self, step: &Step, crash: Crash) -> bool {
         if !matches!(step, Step::Note(_) | Step::Aside(_)) {
             self.log.push(describe(step));
@@ -542,6 +563,12 @@ impl World {
         let annotations = meta.annotations.get_or_insert_default();
         annotations.insert(DEPLOYMENT_ID.to_owned(), id.to_string());
         annotations.insert(REGISTERED_AT.to_owned(), now);
+        annotations.insert(REGISTERED_WITH.to_owned(), call.admin.key.to_string());
+        annotations.remove(FORMERLY_REGISTERED);
+        if !call.former.is_empty() {
+            let former = serde_json::to_string(&call.former).unwrap();
+            annotations.insert(FORMERLY_REGISTERED.to_owned(), former);
+        }
         meta.labels.get_or_insert_default().insert(LATEST.to_owned(), "true".to_owned());
         self.writes += 1;
         true
