@@ -145,7 +145,7 @@ impl Authorizer {
     async fn review(&self, user: &User, attributes: &Attributes) -> Result<Decision, Error> {
         let question = review::question(user, attributes);
         let answer = delegated::ask(&self.client, &self.metrics, Review::Access, &question).await;
-        self.reachability.saw(answer.is_ok());
+        self.reachability.saw(answer.as_ref().map_or_else(delegated::Error::is_answer, |_| true));
         review::decision(answer.map_err(|source| Error::Review { source: Arc::new(source) })?)
     }
 }

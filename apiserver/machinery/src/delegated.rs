@@ -77,6 +77,11 @@ impl Error {
         }
     }
 
+    /// Whether it was reached and is well: what it refuses for the question's own sake it would refuse anybody.
+    pub(crate) fn is_answer(&self) -> bool {
+        self.code().is_some_and(|code| (400..500).contains(&code) && !matches!(code, 401 | 403 | 429))
+    }
+
     fn may_pass(&self) -> bool {
         match self {
             Self::Slow => true,

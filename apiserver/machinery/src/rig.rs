@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::routing::post;
 use axum::{Json, Router};
+use http::StatusCode;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewStatus, UserInfo};
 use k8s_openapi::api::authorization::v1::{
     SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus,
@@ -118,7 +119,7 @@ pub(crate) fn config_map(
 pub(crate) struct Reviewer {
     pub(crate) asked: Arc<Mutex<Vec<SubjectAccessReviewSpec>>>,
     pub(crate) tokens: Arc<Mutex<Vec<String>>>,
-    pub(crate) broken: Arc<Mutex<bool>>,
+    pub(crate) refuses: Arc<Mutex<Option<StatusCode>>>,
 }
 
 impl Reviewer {
@@ -127,7 +128,12 @@ impl Reviewer {
     }
 
     pub(crate) fn fail(&self, broken: bool) {
-        *self.broken.lock().unwrap() = broken;
+        *self.refuses.lock().unwrap() = broken.then_some(StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    /// From now on every question is answered with this code.
+    pub(crate) fn refuse(&self, code: u16) {
+        *self.refuses.lock().unwrap() = Some(StatusCode::from_u16(code).unwrap());
     }
 
     /// A client whose requests never leave the process.
@@ -140,8 +146,8 @@ impl Reviewer {
     }
 
     fn router(&self) -> Router {
-        if *self.broken.lock().unwrap() {
-            return Router::new().fallback(|| async { http::StatusCode::INTERNAL_SERVER_ERROR });
+        if let Some(code) = *self.refuses.lock().unwrap() {
+            return Router::new().fallback(move || async move { code });
         }
         let (access, token) = (self.clone(), self.clone());
         Router::new()

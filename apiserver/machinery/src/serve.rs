@@ -11,6 +11,7 @@
 mod accept;
 pub mod body;
 mod connection;
+mod listen;
 mod operations;
 mod seal;
 mod stages;
@@ -28,6 +29,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use listen::listen;
 pub use seal::Verbatim;
 pub use verbs::KnownResource;
 

@@ -3,6 +3,7 @@
 //! The order: media type, options, namespace, syntax, unknown fields, kind, metadata. The handler sees a whole object
 //! or is not called. The limit of a body is the server's (E7).
 
+mod complaints;
 mod decode;
 mod draft;
 mod options;
@@ -16,6 +17,7 @@ use http::{Request, Uri};
 use crate::{
     query::Query,
     resource::{Call, Namespaces, Phase},
+    serve::body::is_over_the_limit,
     status::{Cause, Named, Status},
 };
 
@@ -34,10 +36,17 @@ pub(crate) async fn read(
     if let (Some(namespaces), Some(namespace)) = (namespaces, call.namespace()) {
         check_namespace(namespaces, call, namespace).await?;
     }
-    let too_large = |_| Status::too_large(format!("limit is {BODY_LIMIT}"));
-    let bytes = to_bytes(body, BODY_LIMIT).await.map_err(too_large)?;
+    let bytes = to_bytes(body, BODY_LIMIT).await.map_err(|error| unread(&error))?;
     let decoded = decode::decode(media_type, &bytes)?;
     Ok((Draft::new(decoded, target), options))
+}
+
+/// A body that is too large, or one that broke off.
+fn unread(error: &axum::Error) -> Status {
+    if is_over_the_limit(error) {
+        return Status::too_large(format!("limit is {BODY_LIMIT}"));
+    }
+    Status::bad_request(format!("unable to read the body of the request: {error}"))
 }
 
 /// For connections, where a dry run has no meaning (C3).

@@ -29,7 +29,7 @@ impl Reachability {
         self.verdict_at(Instant::now())
     }
 
-    fn saw_at(&self, answered: bool, now: Instant) {
+    pub(super) fn saw_at(&self, answered: bool, now: Instant) {
         let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let since = failing.filter(|old| now.duration_since(old.last) < RECENT).map_or(now, |old| old.since);
         *failing = (!answered).then_some(Failing { since, last: now });

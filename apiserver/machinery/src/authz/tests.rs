@@ -1,3 +1,7 @@
+use std::time::Instant;
+
+use rstest::rstest;
+
 use super::*;
 use crate::rig::Reviewer;
 
@@ -137,4 +141,45 @@ async fn z10_failure_is_an_error_and_is_not_remembered() {
 async fn z10_what_cannot_be_evaluated_is_an_error() {
     let answer = authorizer(&Reviewer::default()).check(&User::named("odd"), &things("a")).await;
     assert!(matches!(answer, Err(Error::Evaluation { message }) if message == "broken"));
+}
+
+/// P6: a question that kube-apiserver takes for nonsense is the asker's fault, and no reason to take the server out.
+#[rstest]
+#[case(400, true)]
+#[case(413, true)]
+#[case(422, true)]
+#[case(401, false)]
+#[case(403, false)]
+#[case(429, false)]
+#[case(500, false)]
+#[tokio::test(start_paused = true)]
+async fn p6_who_refuses_a_question_has_been_reached(#[case] code: u16, #[case] reached: bool) {
+    let reviewer = Reviewer::default();
+    let authorizer = authorizer(&reviewer);
+    for seconds in [40, 20] {
+        let before = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        authorizer.reachability.saw_at(false, before);
+    }
+    reviewer.refuse(code);
+    assert!(authorizer.check(&User::named("alice"), &things("a")).await.is_err(), "Z10");
+    assert_eq!(authorizer.reachability.verdict().is_ok(), reached);
+}
+
+/// No URL is longer than 64 KiB, so no selector makes a question that is too large for kube-apiserver.
+#[rstest]
+#[case("labelSelector=", "a,")]
+#[case("labelSelector=", "!a,")]
+#[case("fieldSelector=", "a=,")]
+fn z4_the_longest_selector_is_a_question_that_is_read(#[case] selector: &str, #[case] requirement: &str) {
+    let base = format!("/apis/example.dev/v1/things?{selector}");
+    let room = usize::from(u16::MAX) - 1 - base.len() - 1;
+    let query = requirement.repeat(room / requirement.len()) + "a";
+    let text = if selector.starts_with("field") { query.trim_end_matches('a') } else { &query };
+    let uri = format!("{base}{text}").parse().unwrap();
+    assert!(format!("{base}{text}aaaa").parse::<http::Uri>().is_err(), "the longest");
+    let attributes = crate::request_info::RequestInfo::of(&http::Method::GET, &uri).attributes();
+    assert!(attributes.resource().is_some_and(|asked| asked.labels.len() + asked.fields.len() > 20_000));
+    let question = review::question(&User::named("alice"), &attributes);
+    let size = serde_json::to_vec(&question).unwrap().len();
+    assert!((500_000..3 * 1024 * 1024 / 2).contains(&size), "{size}");
 }

@@ -146,10 +146,13 @@ fn builder(limits: Limits) -> Builder<Streams> {
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_SIZE as usize)
         .max_headers(HEADERS);
+    // One connection carries all that go through kube-apiserver: requests that some of them give up before they are
+    // looked at must not end it for the others.
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
+        .max_pending_accept_reset_streams(limits.streams as usize)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW * 16)
         .max_send_buf_size(UNSENT)

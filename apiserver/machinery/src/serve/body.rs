@@ -21,6 +21,12 @@ pub fn counting(body: Body, ended: impl FnOnce(u64) + Send + 'static) -> Body {
     Body::new(Counting { body, bytes: 0, ended: Some(Box::new(ended)) })
 }
 
+/// Whether a body was not read to its end because it is longer than it may be.
+pub fn is_over_the_limit(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .any(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>)
+}
+
 /// Breaks the body off once `end` completes, unless it has been sent by then, and cuts what carries it. What it holds
 /// is let go in that moment, also where the client does not read and nobody asks the body for more.
 pub(crate) fn until(body: Body, end: impl Future<Output = ()> + Send + 'static) -> Body {

@@ -3,6 +3,7 @@
 mod admission;
 mod bounds;
 mod framing;
+mod go_duration;
 mod identity;
 
 use std::sync::Arc;

@@ -307,6 +307,35 @@ async fn h1_a_new_certificate_is_served_under_open_connections() {
     assert_eq!(world.anonymous().get(world.url("/livez")).send().await.unwrap().status(), 200);
 }
 
+/// The kubelet asks over TLS and trusts everybody; where it is not answered it restarts the container.
+#[tokio::test]
+async fn h1_a_server_without_a_certificate_is_alive_and_not_ready() {
+    let slot = CertificateSlot::new();
+    let empty = Arc::clone(&slot);
+    let mut gate = None;
+    let world = world_with(|mut server| {
+        gate = Some(server.health.gate("serving-certificate", "there is none yet"));
+        server.tls = Tls::new(empty).unwrap();
+        server
+    })
+    .await;
+    let mut roots = RootCertStore::empty();
+    roots.add(slot.served().unwrap().cert[0].clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(crate::tls::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let client = reqwest::Client::builder().resolve("not-yet.invalid", world.address).no_proxy();
+    let client = client.tls_backend_preconfigured(config).build().unwrap();
+    let ask = async |path: &str| {
+        let url = format!("https://not-yet.invalid:{}{path}", world.address.port());
+        client.get(url).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((ask("/livez").await, ask("/readyz").await), (200, 500));
+    assert!(!slot.is_filled());
+}
+
 #[tokio::test]
 async fn e11_p8_everything_that_fails_is_a_status() {
     let world = world().await;
@@ -318,6 +347,7 @@ async fn e11_p8_everything_that_fails_is_a_status() {
         ("/teapot", 418, "BadRequest"),
         ("/slow?timeout=20ms", 504, "Timeout"),
         ("/slow?timeout=soon", 400, "BadRequest"),
+        ("/slow?timeout=99999999999999999999s", 400, "BadRequest"),
     ] {
         let response = world.by_alice(path).await;
         assert!(!response.headers().contains_key("location"));
@@ -634,6 +664,49 @@ async fn c11_t2_a_stream_that_is_cut_leaves_the_others_alone() {
     assert_eq!(get(THING).await.unwrap().status(), 200);
     assert!(beside.chunk().now_or_never().is_none(), "it is still open");
     assert_eq!(counted.begun(), 1);
+}
+
+/// Holds back what is sent to the server while it is shut.
+async fn dam(world: &mut World) -> tokio::sync::watch::Sender<bool> {
+    let (is_shut, shut) = tokio::sync::watch::channel(false);
+    let (target, listener) = (world.address, TcpListener::bind("127.0.0.1:0").await.unwrap());
+    world.address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (client, _) = listener.accept().await.unwrap();
+        let server = tokio::net::TcpStream::connect(target).await.unwrap();
+        let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+            (client.into_split(), server.into_split());
+        tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+        let (mut shut, mut held) = (shut, Vec::new());
+        loop {
+            tokio::select! {
+                read = from_client.read_buf(&mut held) => if read.unwrap() == 0 { return },
+                () = async { drop(shut.wait_for(|shut| !shut).await) }, if !held.is_empty() => {
+                    to_server.write_all(&held).await.unwrap();
+                    held.clear();
+                }
+            }
+        }
+    });
+    is_shut
+}
+
+/// T2: requests that somebody gives up before the server has looked at them end nobody else's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t2_many_requests_that_are_given_up_at_once_leave_the_others_alone() {
+    let mut world = world().await;
+    let is_shut = dam(&mut world).await;
+    let client = world.client(Some(&world.header_ca.client("proxy", &[])), &["h2"]);
+    let get = |path: &str| client.get(world.url(path)).header("x-remote-user", "alice").send();
+    let mut beside = get(QUIET).await.unwrap();
+    assert_eq!(beside.chunk().await.unwrap().unwrap(), "line\n");
+    is_shut.send_replace(true);
+    let given_up = (0..200).map(|_| tokio::time::timeout(Duration::from_millis(300), get(THING)));
+    assert!(futures::future::join_all(given_up).await.iter().all(Result::is_err));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    is_shut.send_replace(false);
+    assert_eq!(get(THING).await.unwrap().status(), 200);
+    assert!(beside.chunk().now_or_never().is_none(), "it is still open");
 }
 
 /// Who it is comes before how much there is to do, and that before whether they may; what is shed is in the audit log.

@@ -13,8 +13,8 @@ use bytes::Bytes;
 
 use crate::encoded::Encoded;
 
-/// So many changes are kept at least; more when there are many objects, so that a change of all of them at once
-/// does not push every watch out.
+/// So many changes are kept at least; more when there are many objects, or were until now, so that a change or the
+/// end of all of them at once does not push every watch out.
 const SMALLEST_RING: usize = 4096;
 
 /// All objects at one version, sorted by namespace and name.
@@ -122,7 +122,8 @@ impl Log {
         } else {
             self.ring.extend(changes.into_iter().map(Arc::new));
         }
-        let capacity = self.smallest.max(state.items.len() * 2);
+        let before = self.state.as_ref().map_or(0, |state| state.items.len());
+        let capacity = self.smallest.max(state.items.len().max(before) * 2);
         self.state = Some(Arc::new(state));
         while self.ring.len() > capacity {
             if let Some(dropped) = self.ring.pop_front() {

@@ -99,6 +99,16 @@ fn w3_what_the_ring_lost_is_expired() {
     assert_eq!(log.read(0, 10).map(|changes| changes.len()), None, "a position that is lost");
 }
 
+#[test]
+fn w14_the_end_of_all_objects_pushes_nobody_out() {
+    let feed = feed(4);
+    let many = (0..100).map(|number| book("s", &format!("b{number}"), "x", 0));
+    feed.publish(many.collect::<Vec<_>>(), now()).unwrap();
+    let start = version(&feed);
+    feed.publish(Vec::<Book>::new(), now()).unwrap();
+    assert_eq!(changes_after(&feed, start).len(), 100);
+}
+
 /// Lists at another replica's version issue versions without changes: they cost watches nothing.
 #[test]
 fn w14_who_only_reads_pushes_nobody_out() {

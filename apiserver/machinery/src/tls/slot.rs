@@ -35,31 +35,42 @@ pub enum Error {
     },
 }
 
+/// Nobody's name, by RFC 2606.
+const NOBODY: &str = "not-yet.invalid";
+
 /// Resolves each handshake to the pair that was stored last.
-#[derive(Default)]
-pub struct CertificateSlot(ArcSwapOption<CertifiedKey>);
+pub struct CertificateSlot {
+    stored: ArcSwapOption<CertifiedKey>,
+    /// Served until there is one: whoever asks whether the process lives is answered; nobody has reason to trust it.
+    placeholder: Option<Arc<CertifiedKey>>,
+}
 
 impl CertificateSlot {
-    /// An empty slot; handshakes fail until a pair is stored.
+    /// An empty slot; until a pair is stored, handshakes get one that nobody trusts.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self::default())
+        Arc::new(Self { stored: ArcSwapOption::empty(), placeholder: placeholder() })
     }
 
     /// Checks that key and certificate belong together and serves them from the next handshake on.
     pub fn store(&self, chain: &[u8], key: &[u8]) -> Result<(), Error> {
         let pair = pair(chain, key)?;
-        self.0.store(Some(Arc::new(pair)));
+        self.stored.store(Some(Arc::new(pair)));
         Ok(())
     }
 
-    /// What the next handshake gets.
+    /// The pair that was stored last.
     pub fn current(&self) -> Option<Arc<CertifiedKey>> {
-        self.0.load_full()
+        self.stored.load_full()
     }
 
-    /// Whether there is anything to serve.
+    /// Whether a pair was stored.
     pub fn is_filled(&self) -> bool {
-        self.0.load().is_some()
+        self.stored.load().is_some()
+    }
+
+    /// What the next handshake gets.
+    pub(crate) fn served(&self) -> Option<Arc<CertifiedKey>> {
+        self.current().or_else(|| self.placeholder.clone())
     }
 }
 
@@ -71,8 +82,15 @@ impl fmt::Debug for CertificateSlot {
 
 impl ResolvesServerCert for CertificateSlot {
     fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.current()
+        self.served()
     }
+}
+
+/// Without one, handshakes fail until a pair is stored.
+fn placeholder() -> Option<Arc<CertifiedKey>> {
+    let made = rcgen::generate_simple_self_signed([NOBODY.to_owned()]).ok()?;
+    let made = pair(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes()).ok()?;
+    Some(Arc::new(made))
 }
 
 fn pair(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, Error> {
@@ -99,9 +117,11 @@ mod tests {
         let (chain, key) = made("a");
         let (_, other) = made("b");
         let slot = CertificateSlot::new();
-        assert!(!slot.is_filled());
+        assert!(!slot.is_filled() && slot.current().is_none());
+        assert!(slot.served().is_some(), "a placeholder");
         slot.store(chain.as_bytes(), key.as_bytes()).unwrap();
-        let served = slot.current().unwrap();
+        let served = slot.served().unwrap();
+        assert!(slot.is_filled());
         assert!(matches!(slot.store(chain.as_bytes(), other.as_bytes()), Err(Error::Pair { .. })));
         assert!(matches!(slot.store(b"", key.as_bytes()), Err(Error::Empty)));
         assert!(matches!(slot.store(chain.as_bytes(), b"no key"), Err(Error::Key { .. })));

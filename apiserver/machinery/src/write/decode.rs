@@ -1,11 +1,13 @@
 //! From bytes to a JSON value, with the fields that were given twice (C1, C4).
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use http::{HeaderMap, header};
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
+use super::complaints::{Complaints, Path};
 use crate::status::Status;
 
 /// The encoding of a body.
@@ -32,13 +34,13 @@ impl MediaType {
 #[derive(Debug, Default)]
 pub(crate) struct Decoded {
     pub(crate) value: Value,
-    /// Paths of fields that were given twice; the last one counts.
-    pub(crate) duplicates: Vec<String>,
+    /// Fields that were given twice; the last one counts.
+    pub(crate) duplicates: Complaints,
 }
 
 pub(crate) fn decode(media_type: MediaType, bytes: &[u8]) -> Result<Decoded, Status> {
-    let mut duplicates = Vec::new();
-    let seed = Seed { path: String::new().into(), duplicates: &mut duplicates };
+    let mut duplicates = Complaints::default();
+    let seed = Seed { place: &Place::Root, duplicates: &mut duplicates };
     let value = match media_type {
         MediaType::Json => json(bytes, seed).map_err(|error| error.to_string()),
         MediaType::Yaml => yaml(bytes),
@@ -58,10 +60,33 @@ fn yaml(bytes: &[u8]) -> Result<Value, String> {
     serde_saphyr::from_slice(bytes).map_err(|error| error.to_string())
 }
 
+/// Where a value is: the way up from it, which costs nothing until there is something to say about it.
+enum Place<'a> {
+    Root,
+    Field(&'a Self, &'a str),
+    Item(&'a Self, usize),
+}
+
+impl Place<'_> {
+    fn print(&self, path: &mut Path) {
+        match self {
+            Self::Root => {}
+            Self::Field(parent, key) => {
+                parent.print(path);
+                path.field(key);
+            }
+            Self::Item(parent, index) => {
+                parent.print(path);
+                path.item(*index);
+            }
+        }
+    }
+}
+
 /// Builds a value, and remembers where keys repeat.
 struct Seed<'a> {
-    path: Cow<'a, str>,
-    duplicates: &'a mut Vec<String>,
+    place: &'a Place<'a>,
+    duplicates: &'a mut Complaints,
 }
 
 impl<'de> DeserializeSeed<'de> for Seed<'_> {
@@ -106,8 +131,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
         loop {
-            let path = format!("{}[{}]", self.path, values.len()).into();
-            let seed = Seed { path, duplicates: &mut *self.duplicates };
+            let place = Place::Item(self.place, values.len());
+            let seed = Seed { place: &place, duplicates: &mut *self.duplicates };
             match items.next_element_seed(seed)? {
                 Some(value) => values.push(value),
                 None => return Ok(Value::Array(values)),
@@ -118,11 +143,18 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
-            let value = entries
-                .next_value_seed(Seed { path: path.as_str().into(), duplicates: &mut *self.duplicates })?;
-            if map.insert(key, value).is_some() && !self.duplicates.contains(&path) {
-                self.duplicates.push(path);
+            let place = Place::Field(self.place, &key);
+            let seed = Seed { place: &place, duplicates: &mut *self.duplicates };
+            let value = entries.next_value_seed(seed)?;
+            match map.entry(key) {
+                Entry::Vacant(entry) => {
+                    entry.insert(value);
+                }
+                Entry::Occupied(mut entry) => {
+                    let place = Place::Field(self.place, entry.key());
+                    self.duplicates.add("duplicate", |path| place.print(path));
+                    entry.insert(value);
+                }
             }
         }
         Ok(Value::Object(map))
@@ -131,6 +163,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
     use http::HeaderValue;
     use rstest::rstest;
@@ -150,9 +184,33 @@ mod tests {
 
     #[test]
     fn c4_repeated_fields_are_found_wherever_they_are() {
-        let decoded = decode(MediaType::Json, br#"{"a":1,"a":2,"b":[{"c":1},{"c":1,"c":3}]}"#).unwrap();
-        assert_eq!(decoded.duplicates, ["a", "b[1].c"]);
-        assert_eq!(decoded.value["a"], 2);
+        let decoded = decode(MediaType::Json, br#"{"a":1,"a":2,"a":4,"b":[{"c":1},{"c":1,"c":3}]}"#).unwrap();
+        assert_eq!(decoded.value["a"], 4);
+        let told = [r#"duplicate field "a""#, r#"duplicate field "b[1].c""#];
+        assert_eq!(decoded.duplicates.into_texts(), told);
+    }
+
+    #[test]
+    fn c4_what_is_kept_of_repeated_fields_does_not_grow_with_the_body() {
+        let long = "k".repeat(1024 * 1024);
+        let pairs: Vec<_> = (0..500).map(|key| format!(r#""{key}":0,"{key}":1"#)).collect();
+        let pairs = pairs.join(",");
+        let decoded =
+            |body: String| decode(MediaType::Json, body.as_bytes()).unwrap().duplicates.into_texts();
+        let below = decoded(format!(r#"{{"{long}":{{{pairs}}}}}"#));
+        assert!(below.iter().map(String::len).sum::<usize>() < 1024, "one path, cut: {}", below.len());
+        let beside = decoded(format!(r#"{{"{long}":0,{pairs}}}"#));
+        assert_eq!(beside.len(), 101);
+        assert_eq!(beside.last().unwrap(), "and 400 more unknown or duplicate fields");
+    }
+
+    #[test]
+    fn c4_a_long_key_is_not_copied_for_each_item_below_it() {
+        let items = vec!["0"; 768 * 1024].join(",");
+        let body = format!(r#"{{"{}":[{items}]}}"#, "k".repeat(1536 * 1024));
+        let start = Instant::now();
+        decode(MediaType::Json, body.as_bytes()).unwrap();
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     }
 
     #[rstest]

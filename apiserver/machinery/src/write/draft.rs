@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{CreateOptions, FieldValidation, decode::Decoded};
+use super::{CreateOptions, FieldValidation, complaints::Path, decode::Decoded};
 use crate::{
     resource::Call,
     status::{FieldError, Status},
@@ -41,31 +41,30 @@ impl Draft {
         call: &Call,
         options: &CreateOptions,
     ) -> Result<K, Status> {
-        let Self { decoded: Decoded { mut value, duplicates }, target } = self;
+        let Self { decoded: Decoded { mut value, duplicates: mut complaints }, target } = self;
         check_type::<K>(&mut value)?;
-        let mut complaints: Vec<String> =
-            duplicates.into_iter().map(|path| format!("duplicate field {path:?}")).collect();
-        let unknown =
-            |path: serde_ignored::Path<'_>| complaints.push(format!("unknown field {:?}", printed(&path)));
+        let unknown = |place: serde_ignored::Path<'_>| complaints.add("unknown", |path| print(&place, path));
         let mut object: K = serde_ignored::deserialize(value, unknown).map_err(cannot_be::<K>)?;
-        complain::<K>(&complaints, call, options)?;
+        complain::<K>(complaints.into_texts(), call, options)?;
         settle(object.metadata_mut(), K::GVK.kind, (call, target))?;
         Ok(object)
     }
 }
 
-/// A path as Kubernetes prints it: `spec.ports[0].name`.
-fn printed(path: &serde_ignored::Path<'_>) -> String {
-    use serde_ignored::Path;
-    match path {
-        Path::Root => String::new(),
-        Path::Seq { parent, index } => format!("{}[{index}]", printed(parent)),
-        Path::Map { parent, key } => match printed(parent) {
-            parent if parent.is_empty() => key.clone(),
-            parent => format!("{parent}.{key}"),
-        },
-        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
-            printed(parent)
+fn print(place: &serde_ignored::Path<'_>, path: &mut Path) {
+    use serde_ignored::Path as Place;
+    match place {
+        Place::Root => {}
+        Place::Seq { parent, index } => {
+            print(parent, path);
+            path.item(*index);
+        }
+        Place::Map { parent, key } => {
+            print(parent, path);
+            path.field(key);
+        }
+        Place::Some { parent } | Place::NewtypeStruct { parent } | Place::NewtypeVariant { parent } => {
+            print(parent, path);
         }
     }
 }
@@ -96,14 +95,14 @@ fn cannot_be<K: Kind>(error: impl std::fmt::Display) -> Status {
     Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {kind}: {error}"))
 }
 
-fn complain<K: Kind>(complaints: &[String], call: &Call, options: &CreateOptions) -> Result<(), Status> {
+fn complain<K: Kind>(complaints: Vec<String>, call: &Call, options: &CreateOptions) -> Result<(), Status> {
     match options.field_validation {
         FieldValidation::Strict if !complaints.is_empty() => {
             Err(cannot_be::<K>(format!("strict decoding error: {}", complaints.join(", "))))
         }
         FieldValidation::Warn => {
             for complaint in complaints {
-                call.warnings.add(complaint.clone());
+                call.warnings.add(complaint);
             }
             Ok(())
         }

@@ -102,6 +102,31 @@ async fn e7_a_body_over_the_limit_is_too_large() {
     assert_eq!((seen.code, &seen.json()["reason"]), (413, &json!("RequestEntityTooLarge")));
 }
 
+#[tokio::test]
+async fn e7_a_body_that_breaks_off_is_not_called_too_large() {
+    let parts = [Ok("{"), Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
+    let body = Body::from_stream(futures::stream::iter(parts));
+    let seen = ask(&api(&stocked()), "POST", BOOKS, &[], body).await;
+    assert_eq!((seen.code, &seen.json()["reason"]), (400, &json!("BadRequest")));
+}
+
+#[tokio::test]
+async fn c4_c9_the_complaints_about_a_body_are_bounded() {
+    let stock = stocked();
+    let mut object = new_book();
+    for key in 0..500 {
+        object["spec"][format!("{key}{}", "k".repeat(1000))] = json!(0);
+    }
+    let strict = post(&api(&stock), &format!("{BOOKS}?fieldValidation=Strict"), &object).await;
+    let message = strict.json()["message"].as_str().unwrap().to_owned();
+    assert_eq!(strict.code, 400);
+    assert!(message.ends_with(", and 400 more unknown or duplicate fields"), "{message}");
+    assert!(message.len() < 32 * 1024, "{}", message.len());
+    let warned = post(&api(&stock), BOOKS, &object).await;
+    assert_eq!(warned.code, 201);
+    assert!(warned.warnings().iter().map(|warning| warning.len()).sum::<usize>() < 8 * 1024);
+}
+
 #[rstest]
 #[case::absent("gone", 404, "NotFound")]
 #[case::ending("ending", 403, "Forbidden")]
