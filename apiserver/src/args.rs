@@ -32,6 +32,10 @@ pub(crate) struct Place {
     /// DNS suffix of this Kubernetes cluster
     #[arg(long, env = "CLUSTER_DNS", default_value = "cluster.local")]
     pub(crate) cluster_dns: String,
+    /// Hosts that `register.url` may name, as `restate.example.com` or `*.example.com`; all that are not the machine's
+    /// or its cloud's own unless set
+    #[arg(long, env = "ADMIN_ALLOWED_HOSTS", value_delimiter = ',')]
+    pub(crate) admin_allowed_hosts: Vec<String>,
 }
 
 /// How it is reached.
@@ -142,10 +146,12 @@ mod tests {
             "--writing-at-once=5",
             "--long-running-at-once=100",
             "--connection-age-seconds=600",
+            "--admin-allowed-hosts=restate.example.com,*.example.org",
         ];
         let args = Args::try_parse_from(words).unwrap();
         assert_eq!(args.serving.certificate_mode, CertificateMode::Secret);
         assert_eq!(args.report.audit_level, AuditLevel::Changes);
+        assert_eq!(args.place.admin_allowed_hosts, ["restate.example.com", "*.example.org"]);
         let limits = crate::serving::limits(&args.bounds);
         assert_eq!((limits.reading, limits.writing, limits.long_running), (10, 5, 100));
         assert_eq!(limits.connection_age, Some(std::time::Duration::from_mins(10)));

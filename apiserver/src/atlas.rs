@@ -15,7 +15,7 @@ use restate_client::query::Scope;
 use restate_crd::RestateDeployment;
 use restate_model::{DeploymentId, Failure, Invocation, Registry, Service, ServiceName, Snapshot};
 use restate_plan::Admin;
-use restate_plan::deployment::View;
+use restate_plan::deployment::{View, is_service};
 
 use crate::restates::Restates;
 use crate::world::{World, cluster_name};
@@ -67,6 +67,13 @@ pub(crate) struct Owner {
     pub(crate) version: String,
     /// The RestateCluster; empty where there is none.
     pub(crate) cluster: String,
+}
+
+impl Owner {
+    /// Whether both are versions of one RestateDeployment.
+    pub(crate) fn is_same_deployment(&self, other: &Self) -> bool {
+        (&self.namespace, &self.deployment) == (&other.namespace, &other.deployment)
+    }
 }
 
 impl Atlas {
@@ -203,11 +210,12 @@ impl Territory {
     /// Who serves an invocation that a scope admitted: who it is pinned to, or else who its service is routed to.
     pub(crate) fn owner(&self, invocation: &Invocation) -> Option<&Owner> {
         let pinned = invocation.pinned.as_ref().and_then(|id| self.owners.get(id));
-        let routed = || {
-            let service = self.registry()?.services.get(&invocation.target.service)?;
-            self.owners.get(&service.deployment)
-        };
-        pinned.or_else(routed)
+        pinned.or_else(|| self.routed(&invocation.target.service))
+    }
+
+    /// To whom new calls to a service go; none where that is nobody's version.
+    pub(crate) fn routed(&self, service: &ServiceName) -> Option<&Owner> {
+        self.owners.get(&self.registry()?.services.get(service)?.deployment)
     }
 
     /// Whether an invocation is bound to a version of somebody's.
@@ -258,14 +266,6 @@ impl Territory {
         let registered = self.registry().and_then(|registry| registry.deployments.get(id));
         registered.is_some_and(|registered| is_service(&registered.endpoint, service, namespace))
     }
-}
-
-/// Whether the host of an address is a Service: `NAME.NAMESPACE.svc`, with whatever suffix DNS has.
-pub(crate) fn is_service(endpoint: &str, name: &str, namespace: &str) -> bool {
-    let Some((_, rest)) = endpoint.split_once("://") else { return false };
-    let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
-    let service = format!("{name}.{namespace}.svc");
-    host.strip_prefix(service.as_str()).is_some_and(|suffix| suffix.is_empty() || suffix.starts_with('.'))
 }
 
 #[cfg(test)]

@@ -17,14 +17,14 @@ use apiserver_machinery::api::Api;
 use apiserver_machinery::version::Clock;
 use clap::Parser;
 use restate_apiservice::{GROUP, RestateClusterMirror, RestateDeploymentMirror, VERSION};
-use restate_client::Transport;
 use restate_client::transport::{Options, Passage};
+use restate_client::{Policy, Transport};
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use args::{Args, LogFormat};
+use args::{Args, LogFormat, Place};
 use atlas::Atlas;
 use questions::Questions;
 use resources::clusters::Clusters;
@@ -57,7 +57,9 @@ async fn main() -> anyhow::Result<()> {
     let shutdown = until_told()?;
     let world = World::open(&client, &args.place.cluster_dns);
     let questions = Questions::new();
-    let restates = Restates::new(&shutdown, &questions)?;
+    let Place { admin_allowed_hosts, cluster_dns, .. } = &args.place;
+    let policy = Policy::default().allow_beside_own(admin_allowed_hosts, cluster_dns);
+    let restates = Restates::new(&shutdown, &questions, policy)?;
     let foundation = serving::Foundation::new(&client, &args, &world);
     foundation.registered(|registry| questions.register(registry));
     let api = api(&client, &args, &world, &restates, &foundation)?;

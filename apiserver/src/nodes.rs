@@ -85,7 +85,7 @@ fn refused(error: &node::Error) -> Status {
         ),
         node::Error::TimedOut { .. } => Status::timeout(
             "the node did not answer in time; it may have provisioned the cluster: look before you ask again",
-            10,
+            0,
         ),
         node::Error::Refused { .. } => Status::bad_request(error.to_string()),
         node::Error::Unreachable { .. }
@@ -93,5 +93,21 @@ fn refused(error: &node::Error) -> Status {
         | node::Error::Lacks { .. }
         | node::Error::Changed { .. }
         | node::Error::Unreadable { .. } => Status::unavailable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::resources::tests::retry_after;
+
+    /// E10: `Retry-After` would have clients send it again by themselves.
+    #[test]
+    fn e10_a_provisioning_that_may_have_happened_is_not_repeated() {
+        let late = node::Error::TimedOut { address: "http://a".to_owned(), after: Duration::from_secs(10) };
+        let status = refused(&late);
+        assert_eq!((status.code().as_u16(), retry_after(&status)), (504, 0));
     }
 }

@@ -17,4 +17,4 @@ pub(crate) mod version;
 pub(crate) mod versions;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

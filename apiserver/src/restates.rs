@@ -52,9 +52,12 @@ struct Known {
 }
 
 impl Restates {
-    /// None yet.
-    pub(crate) fn new(shutdown: &CancellationToken, questions: &Questions) -> anyhow::Result<Self> {
-        let policy = Policy::default();
+    /// None yet; only those that the policy allows can come.
+    pub(crate) fn new(
+        shutdown: &CancellationToken,
+        questions: &Questions,
+        policy: Policy,
+    ) -> anyhow::Result<Self> {
         let transport = Transport::new(&Options { policy: policy.clone(), extra_ca: Vec::new() })?;
         Ok(Self {
             pollers: Pollers::new(&transport, Pace::default(), Arc::new(questions.clone())),
@@ -175,6 +178,11 @@ impl Restates {
     pub(crate) fn no_answer(&self, admin: &Admin) -> Status {
         let failure = self.snapshot(admin).and_then(|snapshot| snapshot.failure.clone());
         let why = failure.map_or_else(|| "it has not answered yet".to_owned(), |failure| failure.message);
+        Self::cannot_tell(admin, &why)
+    }
+
+    /// 503 for what a Restate has not told yet.
+    pub(crate) fn cannot_tell(admin: &Admin, why: &str) -> Status {
         Status::unavailable(format!("{} cannot tell: {why}", admin.key)).retry_after(2)
     }
 
@@ -224,10 +232,29 @@ mod tests {
         Admin { key: url.into(), url: url.to_owned() }
     }
 
+    fn restates(policy: Policy) -> Restates {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        Restates::new(&CancellationToken::new(), &Questions::new(), policy).unwrap()
+    }
+
+    /// The controller does not register there, and nobody asks there in its place.
+    #[tokio::test]
+    async fn who_is_not_in_the_list_of_hosts_is_not_asked() {
+        let listed = ["restate.example.com".to_owned()];
+        let restates = restates(Policy::default().allow_beside_own(&listed, "cluster.local"));
+        let is_asked = |url: &str| {
+            let admin = admin(url);
+            assert_eq!(restates.client(&admin).is_ok(), restates.subscription(&admin).is_some());
+            restates.client(&admin).is_ok()
+        };
+        assert!(is_asked("https://restate.example.com"));
+        assert!(is_asked("http://restate.prod.svc.cluster.local:9070"), "a RestateCluster's");
+        assert!(!is_asked("https://elsewhere.example.com"));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn w15_the_first_word_is_waited_for_for_minutes() {
-        rustls::crypto::ring::default_provider().install_default().ok();
-        let restates = Restates::new(&CancellationToken::new(), &Questions::new()).unwrap();
+        let restates = restates(Policy::default());
         let silent = admin("http://restate.prod.svc.cluster.local:9070");
         assert!(!restates.is_given_up(&silent), "from now on it is waited for");
         tokio::time::advance(GIVEN_UP_AFTER.mul_f64(0.99)).await;
@@ -239,8 +266,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_no_object_names_any_more_is_let_go() {
-        rustls::crypto::ring::default_provider().install_default().ok();
-        let restates = Restates::new(&CancellationToken::new(), &Questions::new()).unwrap();
+        let restates = restates(Policy::default());
         let [stays, goes] = ["prod", "test"].map(|name| admin(&format!("http://restate.{name}.svc:9070")));
         drop([&stays, &goes].map(|admin| restates.subscription(admin)));
         restates.keep_only(std::slice::from_ref(&stays));

@@ -1,6 +1,5 @@
 //! Who asks, who may, and with which certificate: the parts of the server that the API itself does not know.
 
-use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use apiserver_machinery::authz::Authorizer;
 use apiserver_machinery::certificates::{Keeper, Names, Policy, given};
 use apiserver_machinery::health::{Gate, Health};
 use apiserver_machinery::metrics::Metrics;
-use apiserver_machinery::serve::{Limits, Server};
+use apiserver_machinery::serve::{Limits, Server, listen};
 use apiserver_machinery::shutdown::Grace;
 use apiserver_machinery::tls::Tls;
 use apiserver_machinery::tls::slot::CertificateSlot;
@@ -20,7 +19,6 @@ use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::Client;
 use prometheus_client::registry::Registry;
 use restate_apiservice::{GROUP, VERSION};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Args, AuditLevel, Bounds, CertificateMode};
@@ -85,9 +83,9 @@ impl Foundation {
     /// Serves the API until told to stop.
     pub(crate) async fn serve(self, api: &Api, shutdown: CancellationToken) -> anyhow::Result<()> {
         self.keep_certificate();
-        let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, self.args.serving.secure_port));
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("{address} cannot be served on"))?;
+        let port = self.args.serving.secure_port;
+        let listener = listen(port).with_context(|| format!("port {port} cannot be served on"))?;
+        let address = listener.local_addr().context("there is no address to serve on")?;
         let registry = self.registry.into_inner().unwrap_or_default();
         let server = Server {
             router: api.router(),

@@ -5,8 +5,8 @@ mod ui;
 
 use anyhow::Context as _;
 use clap::Parser;
+use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use tokio::net::TcpListener;
 
 use args::{Args, Command, Connection, Ui};
@@ -20,10 +20,10 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn open(ui: &Ui) -> anyhow::Result<()> {
-    let client = client(&ui.connection).await?;
+    let config = config(&ui.connection).await?;
     let listener = TcpListener::bind(("127.0.0.1", ui.port)).await.context("the port cannot be opened")?;
     let address = listener.local_addr()?;
-    let app = ui::App::new(client, &ui.cluster, address.port());
+    let app = ui::App::new(config, &ui.cluster, address.port())?;
     app.check().await?;
     println!("Restate's web UI of {}: http://{address}/ui/", ui.cluster);
     let served = axum::serve(listener, app.router());
@@ -33,7 +33,7 @@ async fn open(ui: &Ui) -> anyhow::Result<()> {
     }
 }
 
-async fn client(connection: &Connection) -> anyhow::Result<Client> {
+async fn config(connection: &Connection) -> anyhow::Result<Config> {
     let Connection { kubeconfig, context, as_user, as_groups } = connection;
     let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
     let mut config = match kubeconfig {
@@ -45,5 +45,5 @@ async fn client(connection: &Connection) -> anyhow::Result<Client> {
         config.auth_info.impersonate.clone_from(as_user);
         config.auth_info.impersonate_groups = Some(as_groups.clone()).filter(|groups| !groups.is_empty());
     }
-    Ok(Client::try_from(config)?)
+    Ok(config)
 }

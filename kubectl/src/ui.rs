@@ -4,8 +4,8 @@
 //! browser ─► guard (this machine, this page) ─► path below the proxy ─► API server with the caller's kubeconfig
 //! ```
 //!
-//! Invariants: no request leaves the proxy of this one cluster; no page of another origin can ask anything, though
-//! every request carries the caller's rights.
+//! Invariants: no request leaves the proxy of this one cluster, and none is sent twice; no page of another origin can
+//! ask anything, though every request carries the caller's rights.
 
 mod guard;
 mod headers;
@@ -19,8 +19,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 use http_body_util::BodyExt;
-use kube::Client;
 use kube::client::Body as KubeBody;
+use kube::{Client, Config};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -37,10 +37,13 @@ pub(crate) struct App {
 
 impl App {
     /// The web UI of a RestateCluster, to be served at this port.
-    pub(crate) fn new(client: Client, cluster: &str, port: u16) -> Self {
+    pub(crate) fn new(mut config: Config, cluster: &str, port: u16) -> anyhow::Result<Self> {
+        // kube would send writes again, too, after an answer that may come of their having been done.
+        config.default_retry = false;
+        let client = Client::try_from(config)?;
         let cluster = utf8_percent_encode(cluster, NON_ALPHANUMERIC).to_string().replace("%2D", "-");
         let base = format!("/apis/control.restate.dev/v1alpha1/restateclusters/{cluster}/proxy");
-        Self { client, base: base.into(), port }
+        Ok(Self { client, base: base.into(), port })
     }
 
     /// Fails in the API server's own words where the web UI could not be shown.

@@ -25,8 +25,8 @@ pub use tls::Error as TlsError;
 
 /// A host that drops packets must not eat a whole deadline: others behind the same name get their turn.
 const CONNECT: Duration = Duration::from_secs(3);
-/// Errors are read for people: a page of text is enough.
-const ERROR_BODY: usize = 16 * 1024;
+/// Errors are read for people. What is cut is no JSON any more, and Restate may say a long statement again.
+const ERROR_BODY: usize = 64 * 1024;
 
 /// The HTTP client that all endpoints share. Cheap to clone.
 #[derive(Clone, Debug)]

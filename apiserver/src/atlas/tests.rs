@@ -39,6 +39,17 @@ pub(crate) fn territory() -> Territory {
     territory
 }
 
+/// The same, with new calls to this service going to this deployment.
+pub(crate) fn routing(mut territory: Territory, name: &str, deployment: &str) -> Territory {
+    let mut snapshot = (*territory.snapshot).clone();
+    let mut registry = (*snapshot.registry.as_ref().unwrap().value).clone();
+    let (name, routed) = service(&(name, deployment));
+    registry.services.insert(name, routed.into());
+    snapshot.registry.as_mut().unwrap().value = registry.into();
+    territory.snapshot = snapshot.into();
+    territory
+}
+
 /// A Restate that has told nothing: namespaces with a version each, and the id that is written on it.
 pub(crate) fn silent(versions: &[(&str, Option<&str>)]) -> Territory {
     having_told(Snapshot::default(), versions)

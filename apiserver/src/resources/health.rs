@@ -6,6 +6,9 @@
 mod judge;
 mod wanted;
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use apiserver_machinery::resource::{Call, Given, ReadableSubresource};
 use apiserver_machinery::status::Status;
 use futures::future::join_all;
@@ -18,7 +21,6 @@ use restate_client::{Admin, Node, Transport};
 use restate_crd::RestateCluster;
 use restate_model::EndpointKey;
 use restate_plan::cluster::node_addresses;
-use std::time::Duration;
 
 use crate::targets::{Targets, polled};
 use crate::turnstile::Turnstiles;
@@ -27,10 +29,9 @@ use wanted::Wanted;
 
 /// Nodes that are asked for what each of them knows of the whole.
 const ASKED_FOR_THE_WHOLE: usize = 2;
-/// Logs that are asked for; each costs a question to those who keep it.
-const LOGS: usize = 128;
-const LOGS_AT_A_TIME: usize = 8;
-/// For all logs together: some may have nobody who answers.
+/// Each log costs a question to those who keep it.
+const LOGS_AT_A_TIME: usize = 16;
+/// For all logs together: some may have nobody who answers, and there may be thousands.
 pub(super) const LOGS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The health.
@@ -49,6 +50,8 @@ struct Seen {
     state: Option<ClusterState>,
     logs: Option<Vec<(u32, Option<Log>)>>,
     configuration: Option<Configuration>,
+    /// Ids of the nodes that the cluster has; none where nobody told.
+    members: Option<BTreeSet<u32>>,
 }
 
 /// What one node said, or why it said nothing.
@@ -86,8 +89,8 @@ impl Health {
         let seen = Seen { observed_at, version, nodes, ..Seen::default() };
         let answering = seen.nodes.iter().filter(|answer| answer.report.is_ok());
         for answer in answering.take(ASKED_FOR_THE_WHOLE) {
-            if let Some((state, configuration, logs)) = whole(&answer.address).await {
-                return Seen { state: Some(state), logs, configuration, ..seen };
+            if let Some(Whole { state, configuration, logs, members }) = whole(&answer.address).await {
+                return Seen { state: Some(state), logs, configuration, members, ..seen };
             }
         }
         seen
@@ -106,20 +109,26 @@ async fn report(address: String) -> Answer {
     Answer { address, report }
 }
 
-type Whole = (ClusterState, Option<Configuration>, Option<Vec<(u32, Option<Log>)>>);
+/// What one node tells of all.
+struct Whole {
+    state: ClusterState,
+    configuration: Option<Configuration>,
+    logs: Option<Vec<(u32, Option<Log>)>>,
+    members: Option<BTreeSet<u32>>,
+}
 
 /// What a node knows of the whole cluster; `None` where it does not tell.
 async fn whole(address: &str) -> Option<Whole> {
     let node = Node::new(address).ok()?;
     let state = node.cluster_state().await.ok()?;
-    let mut ids: Vec<u32> = state.replicas.iter().map(|replica| replica.partition).collect();
-    ids.dedup();
-    ids.truncate(LOGS);
+    let ids: BTreeSet<u32> = state.replicas.iter().map(|replica| replica.partition).collect();
     let one = |id| {
         let node = node.clone();
         async move { (id, node.log(id).await.ok()) }
     };
     let logs = stream::iter(ids).map(one).buffered(LOGS_AT_A_TIME).collect();
-    let (configuration, logs) = tokio::join!(node.configuration(), tokio::time::timeout(LOGS_DEADLINE, logs));
-    Some((state, configuration.ok(), logs.ok()))
+    let logs = tokio::time::timeout(LOGS_DEADLINE, logs);
+    let (configuration, members, logs) = tokio::join!(node.configuration(), node.members(), logs);
+    let members = members.ok().map(|members| members.into_iter().map(|member| member.id).collect());
+    Some(Whole { state, configuration: configuration.ok(), logs: logs.ok(), members })
 }

@@ -125,6 +125,12 @@ impl Found {
     fn owner(&self) -> Option<&Owner> {
         self.territory().owner(&self.invocation)
     }
+
+    /// Whether new calls to its service go to the RestateDeployment that serves it.
+    fn stays(&self) -> bool {
+        let routed = self.territory().routed(&self.invocation.target.service);
+        self.owner().zip(routed).is_some_and(|(owner, routed)| owner.is_same_deployment(routed))
+    }
 }
 
 /// 503 where a Restate was not heard since a version of the namespace was made: it may have what is asked for.

@@ -224,7 +224,7 @@ fn too_large() -> Status {
 fn failed(error: &transport::Error) -> Status {
     tracing::debug!(error = error as &dyn std::error::Error, "a proxied request failed");
     match error {
-        transport::Error::TimedOut { .. } => Status::timeout(error, 2),
+        transport::Error::TimedOut { .. } => Status::timeout(error, 0),
         transport::Error::Unreachable(_) => {
             Status::unavailable("the admin API cannot be reached").retry_after(2)
         }

@@ -15,7 +15,7 @@ use restate_client::query::{Bounds, Cut, FreeQuery, Rows, fault_of_statement};
 use restate_plan::Admin;
 use sha2::{Digest, Sha256};
 
-use crate::refusal::unanswered;
+use crate::refusal::unsure;
 use crate::restates::Restates;
 use crate::targets::{Targets, polled};
 use crate::turnstile::Turnstiles;
@@ -147,7 +147,7 @@ fn refusal(name: &str, spec: &RestateQuerySpec, admin: &Admin, error: &Error) ->
             let error = FieldError::invalid("spec.query", spec.query.as_str(), words);
             Status::invalid(GROUP, "RestateQuery", name, &[error])
         }
-        None => unanswered(&admin.key, error),
+        None => unsure(&admin.key, error),
     }
 }
 
@@ -159,9 +159,11 @@ fn hash(statement: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use restate_client::admin::Refused;
     use rstest::rstest;
 
     use super::*;
+    use crate::resources::tests::retry_after;
 
     fn spec(cluster: &str, query: &str, limits: RestateQueryLimits) -> RestateQuerySpec {
         RestateQuerySpec { cluster: cluster.to_owned(), query: query.to_owned(), limits }
@@ -217,6 +219,19 @@ mod tests {
         assert!(usual.deadline <= longest);
         let more = spec("prod", "select 1", limits(5, 1024, SECONDS.1 + 1));
         assert!(valid("q", &more).is_err(), "nobody may wait longer");
+    }
+
+    /// E10: a query that was too much for Restate would be so again, however often clients repeat it by themselves.
+    #[rstest]
+    #[case::too_slow(Error::TimedOut { after: Duration::from_secs(10) }, 504)]
+    #[case::too_much(Error::Refused(Refused {
+        status: http::StatusCode::SERVICE_UNAVAILABLE, code: None, message: "overloaded".to_owned(),
+    }), 503)]
+    fn e10_a_query_is_not_repeated(#[case] error: Error, #[case] code: u16) {
+        let admin = Admin { key: "http://restate.prod:9070/".into(), url: "http://restate.prod:9070".into() };
+        let asked = spec("prod", "select 1", RestateQueryLimits::default());
+        let status = refusal("q", &asked, &admin, &error);
+        assert_eq!((status.code().as_u16(), retry_after(&status)), (code, 0));
     }
 
     #[test]

@@ -153,7 +153,7 @@ async fn write(
     let written = teller.change_nodes(seen.nodes.version, &[change]).await;
     written.map_err(|error| refused(named, &error))?;
     let unsure = |error: Error| {
-        Status::timeout(format!("it was written, and then nobody told what became of it: {error}"), 5)
+        Status::timeout(format!("it was written, and then nobody told what became of it: {error}"), 0)
     };
     let after = teller.nodes().await.map_err(unsure)?;
     let found = after.nodes.into_iter().find(|found| found.id == node.id).map(|found| found.storage);
@@ -190,7 +190,7 @@ fn refused(named: Named<'_>, error: &Error) -> Status {
         }
         Error::TimedOut { .. } => Status::timeout(
             "the metadata did not answer in time; it may be written: look with a dry run before you ask again",
-            10,
+            0,
         ),
         Error::Address { .. }
         | Error::Unreachable { .. }

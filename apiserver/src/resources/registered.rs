@@ -17,6 +17,7 @@ use restate_client::{Admin, Transport};
 use restate_model::{DeploymentId, EndpointKey, Reading, Registered, Registry, Snapshot};
 use uuid::Uuid;
 
+use crate::refusal::unanswered;
 use crate::targets::{Targets, polled};
 use crate::turnstile::Turnstiles;
 use crate::world::World;
@@ -41,9 +42,7 @@ impl ReadableSubresource for RegisteredWith {
             let _turn = self.turnstiles.turn(&polled(&endpoint).key).await?;
             Admin::new(&self.transport, &endpoint).registry().await
         };
-        let registry = answer.map_err(|error| {
-            Status::unavailable(format!("{} cannot tell: {}", call.name(), error.words())).retry_after(2)
-        })?;
+        let registry = answer.map_err(|error| unanswered(&polled(&endpoint).key, &error))?;
         let versions = self.versions(&polled(&endpoint).key, &registry);
         let parent = stored.metadata.uid.as_deref().and_then(|uid| uid.parse().ok());
         Ok(Given::Many(objects((call.name(), parent), &registry, &versions)))

@@ -31,14 +31,20 @@ const LOOK_FOR_WATCHERS: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Services {
     atlas: Atlas,
+    published: Published,
+}
+
+/// What readers see. Clones share it.
+#[derive(Clone)]
+struct Published {
     store: Store<RestateService>,
     /// The map that was published last.
-    published: Arc<Mutex<Option<Arc<Map>>>>,
+    last: Arc<Mutex<Option<Arc<Map>>>>,
 }
 
 impl Services {
     pub(crate) fn new(atlas: Atlas, clock: &Arc<Clock>) -> Self {
-        Self { atlas, store: Store::new(clock), published: Arc::default() }
+        Self { atlas, published: Published { store: Store::new(clock), last: Arc::default() } }
     }
 
     /// Publishes as things change, for as long as anybody watches. Runs for ever.
@@ -47,9 +53,9 @@ impl Services {
         let mut answered = self.atlas.restates.changes();
         let mut held = HashMap::new();
         loop {
-            let is_watched = self.store.watchers() > 0;
+            let is_watched = self.published.store.watchers() > 0;
             self.keep_asking(&mut held, is_watched);
-            if is_watched && self.publish_known().await.is_err() {
+            if is_watched && self.publish().await.is_err() {
                 tracing::warn!("watches stay behind until services can be published again");
             }
             tokio::time::sleep(SETTLE).await;
@@ -74,14 +80,17 @@ impl Services {
         }
     }
 
-    async fn publish_known(&self) -> Result<(), Status> {
-        let map = self.atlas.known().await?;
-        self.publish(map).await
+    async fn publish(&self) -> Result<(), Status> {
+        self.published.publish(self.atlas.known()).await
     }
+}
 
-    /// Readers that come together share one publication.
-    async fn publish(&self, map: Arc<Map>) -> Result<(), Status> {
-        let mut published = self.published.lock().await;
+impl Published {
+    /// Readers that come together share one publication. What is published is drawn when its turn has come: an older
+    /// map after a newer one would take away what is there.
+    async fn publish(&self, drawn: impl Future<Output = Result<Arc<Map>, Status>>) -> Result<(), Status> {
+        let mut published = self.last.lock().await;
+        let map = drawn.await?;
         self.store.set_warning(warning(&map));
         if published.as_ref().is_some_and(|last| Arc::ptr_eq(last, &map)) {
             return Ok(());
@@ -127,7 +136,7 @@ impl Readable for Services {
     const IN_PORTIONS: bool = false;
 
     fn store(&self) -> &Store<Self::Object> {
-        &self.store
+        &self.published.store
     }
 
     async fn fresh(&self, wanted: &Wanted) -> Result<(), Status> {
@@ -138,7 +147,7 @@ impl Readable for Services {
         if untold > 0 && untold == concerned {
             return Err(nobody_told(untold));
         }
-        self.publish(map).await
+        self.publish().await
     }
 
     async fn whole(&self, wanted: &Wanted) -> Result<(), Status> {
@@ -150,7 +159,7 @@ impl Readable for Services {
         }
         // What is read next is at least what was just found to be whole.
         if map.territories.iter().any(|territory| territory.observed_at().is_some()) {
-            self.publish(map).await?;
+            self.publish().await?;
         }
         Ok(())
     }
@@ -187,6 +196,25 @@ mod tests {
         assert_eq!(warning(&Map { territories: vec![territory()] }), None);
         let words = warning(&Map { territories: vec![territory(), silent] }).unwrap();
         assert!(words.starts_with("1 of 2") && !words.contains("prod"), "{words}");
+    }
+
+    /// R13: whoever watches would see services go and come back that never went.
+    #[tokio::test]
+    async fn an_older_map_is_not_published_over_a_newer_one() {
+        let clock = Arc::new(Clock::new());
+        let published = Published { store: Store::new(&clock), last: Arc::default() };
+        let newest = std::sync::Mutex::new(Arc::new(Map::default()));
+        let turn = published.last.lock().await;
+        let waiting = published.publish(async { Ok(Arc::clone(&newest.lock().unwrap())) });
+        let newer = Arc::new(Map { territories: vec![territory()] });
+        let meanwhile = async {
+            tokio::task::yield_now().await;
+            *newest.lock().unwrap() = Arc::clone(&newer);
+            drop(turn);
+        };
+        let (done, ()) = tokio::join!(waiting, meanwhile);
+        done.unwrap();
+        assert!(published.last.lock().await.as_ref().is_some_and(|last| Arc::ptr_eq(last, &newer)));
     }
 
     /// W15: who keeps a copy would delete from it what a silent Restate has not told.

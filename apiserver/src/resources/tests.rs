@@ -1,12 +1,14 @@
 //! What is asked of a cluster, as clients meet it; nobody answers for the cluster.
 
 use apiserver_machinery::api::Api;
+use apiserver_machinery::status::Status;
 use axum::body::Body;
 use http::Request;
 use kube::Client;
 use restate_apiservice::{GROUP, RestateClusterMirror, VERSION};
-use restate_client::Transport;
+use restate_client::admin::Error;
 use restate_client::transport::{Options, Passage};
+use restate_client::{Admin, Endpoint, Policy, Transport};
 use rstest::rstest;
 use serde_json::json;
 use tower::ServiceExt;
@@ -21,6 +23,20 @@ use super::snapshots::{Archivist, SnapshotsOf};
 use crate::nodes::Nodes;
 use crate::turnstile::Turnstiles;
 use crate::world::World;
+
+/// When a client that is refused so sends the request again by itself; 0 for never.
+pub(crate) fn retry_after(status: &Status) -> u32 {
+    status.details.as_ref().map_or(0, |details| details.retry_after_seconds)
+}
+
+/// What is said of a Restate that nobody can connect to.
+pub(crate) async fn unreachable() -> Error {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let policy = Policy::default().with_loopback();
+    let endpoint = Endpoint::new("http://127.0.0.1:1", &policy).unwrap();
+    let transport = Transport::new(&Options { policy, extra_ca: Vec::new() }).unwrap();
+    Admin::new(&transport, &endpoint).version().await.unwrap_err()
+}
 
 /// An API server that stores one RestateCluster, and nothing ever changes.
 fn storing_one_cluster() -> Client {

@@ -1,7 +1,8 @@
 //! The web UI before an API server that says what it was asked.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::extract::Request as Asked;
-use kube::Config;
 use rstest::rstest;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -29,17 +30,26 @@ async fn api_server(request: Asked) -> Response {
 }
 
 async fn app(cluster: &str) -> App {
+    app_before(Router::new().fallback(api_server), cluster).await
+}
+
+async fn app_before(api_server: Router, cluster: &str) -> App {
     rustls::crypto::ring::default_provider().install_default().ok();
-    let port = serve(Router::new().fallback(api_server)).await;
+    let port = serve(api_server).await;
     let config = Config::new(format!("http://127.0.0.1:{port}").parse().unwrap());
-    App::new(Client::try_from(config).unwrap(), cluster, 0)
+    App::new(config, cluster, 0).unwrap()
 }
 
 /// The web UI of `demo`, where it is.
 async fn opened() -> String {
+    opened_before(Router::new().fallback(api_server)).await
+}
+
+/// The same before another API server.
+async fn opened_before(api_server: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let app = App { port, ..app("demo").await };
+    let app = App { port, ..app_before(api_server, "demo").await };
     tokio::spawn(async move { axum::serve(listener, app.router()).await });
     format!("http://127.0.0.1:{port}")
 }
@@ -86,6 +96,24 @@ async fn what_the_guard_refuses_is_not_sent_on() {
     let url = format!("{}/services", opened().await);
     let request = reqwest::Client::new().get(url);
     assert_eq!(request.header("origin", "http://evil.example").send().await.unwrap().status(), 403);
+}
+
+/// A 503 may come of a write that was done: the page is told, and nothing is sent again.
+#[rstest]
+#[case("PATCH")]
+#[case("GET")]
+#[tokio::test]
+async fn a_refusal_reaches_the_page_after_one_request(#[case] method: &str) {
+    let asked = Arc::new(AtomicUsize::default());
+    let counted = Arc::clone(&asked);
+    let busy = move |_: Asked| async move {
+        counted.fetch_add(1, Ordering::Relaxed);
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let url = format!("{}/invocations/inv_1/kill", opened_before(Router::new().fallback(busy)).await);
+    let request = reqwest::Client::new().request(method.parse().unwrap(), url);
+    assert_eq!(request.send().await.unwrap().status(), 503);
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -46,6 +46,17 @@ impl Policy {
         Self { allowed: Some(allowed), ..self }
     }
 
+    /// Only these hosts, and what is in this Kubernetes cluster by its DNS: its own Restates are named so. Any host
+    /// where no list is given.
+    #[must_use]
+    pub fn allow_beside_own(self, hosts: &[String], dns_suffix: &str) -> Self {
+        let given: Vec<_> = hosts.iter().filter(|host| !host.is_empty()).cloned().collect();
+        if given.is_empty() {
+            return self;
+        }
+        self.allow_only(given.into_iter().chain([format!("*.svc.{dns_suffix}")]))
+    }
+
     /// Loopback too: for programs that run outside of a cluster, and for tests.
     #[must_use]
     pub fn with_loopback(self) -> Self {
@@ -160,6 +171,23 @@ mod tests {
     #[case("http://10.0.0.7/", false)]
     fn an_allow_list_is_the_whole_list(#[case] address: &str, #[case] allowed: bool) {
         let policy = Policy::default().allow_only(["Restate.example.com", "*.shop.svc"]);
+        assert_eq!(judged(&policy, address).is_ok(), allowed);
+    }
+
+    #[rstest]
+    #[case::listed(&["restate.example.com"], "https://restate.example.com/", true)]
+    #[case::own(&["restate.example.com"], "http://restate.shop.svc.cluster.local:9070/", true)]
+    #[case::of_another_cluster(&["restate.example.com"], "http://restate.shop.svc.example.org/", false)]
+    #[case::not_listed(&["restate.example.com"], "http://elsewhere.example.com/", false)]
+    #[case::no_list(&[], "http://elsewhere.example.com/", true)]
+    #[case::an_empty_list(&[""], "http://elsewhere.example.com/", true)]
+    fn own_restates_are_allowed_beside_any_list(
+        #[case] hosts: &[&str],
+        #[case] address: &str,
+        #[case] allowed: bool,
+    ) {
+        let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        let policy = Policy::default().allow_beside_own(&hosts, "cluster.local");
         assert_eq!(judged(&policy, address).is_ok(), allowed);
     }
 

@@ -27,6 +27,9 @@ pub const INVOCATIONS_DEADLINE: Duration = Duration::from_secs(10);
 /// Some thousand rows with long failures.
 const LIMIT: usize = 16 * 1024 * 1024;
 
+/// Restate's words about a text that looks like an id and is none.
+const NO_ID: &str = "non valid invocation id";
+
 const COLUMNS: &str = "id, target_service_name, target_service_key, target_handler_name, target_service_ty, \
     status, pinned_deployment_id, last_attempt_deployment_id, created_at, modified_at, scheduled_start_at, \
     running_at, completed_at, retry_count, next_retry_at, last_failure, last_failure_error_code, \
@@ -112,27 +115,26 @@ struct Row {
 }
 
 impl Admin {
-    /// One page, in the order of ids.
+    /// One page, in the order of ids. A text that is no id names no invocation.
     pub async fn invocations(&self, wanted: &Wanted) -> Result<Vec<Invocation>, Error> {
-        if wanted.scope.is_empty() {
+        let named: Vec<_> = wanted.conditions.iter().filter(|condition| condition.names_ids()).collect();
+        if wanted.scope.is_empty() || named.iter().any(|named| !named.values.iter().any(|text| is_id(text))) {
             return Ok(Vec::new());
         }
-        let rows = self.rows::<Row>(&wanted.text(), INVOCATIONS_DEADLINE, LIMIT).await?;
-        Ok(rows.into_iter().map(Row::into_model).collect())
+        match self.rows::<Row>(&wanted.text(), INVOCATIONS_DEADLINE, LIMIT).await {
+            Ok(rows) => Ok(rows.into_iter().map(Row::into_model).collect()),
+            Err(Error::Refused(refused)) if !named.is_empty() && refused.message.contains(NO_ID) => {
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The invocation of this id, where the scope admits it.
     pub async fn invocation(&self, scope: &Scope, id: &InvocationId) -> Result<Option<Invocation>, Error> {
-        if !is_id(id.as_str()) {
-            return Ok(None);
-        }
         let is_this = Condition { column: Column::Id, is: true, values: vec![id.to_string()] };
         let wanted = Wanted { scope: scope.clone(), conditions: vec![is_this], after: None, limit: 1 };
-        match self.invocations(&wanted).await {
-            Ok(mut found) => Ok(found.pop()),
-            Err(Error::Refused(refused)) if refused.message.contains("non valid invocation id") => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(self.invocations(&wanted).await?.pop())
     }
 }
 
@@ -188,6 +190,10 @@ impl Wanted {
 }
 
 impl Condition {
+    fn names_ids(&self) -> bool {
+        self.column == Column::Id && self.is
+    }
+
     fn text(&self) -> String {
         let column = match self.column {
             Column::Id => "id",

@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 /// A condition's message is for people: more than this is noise.
 const MESSAGE: usize = 2_000;
+/// Restate says in a line why it cannot read a request.
+const PLAIN: usize = 300;
 /// Codes after which the same registration is refused for ever: it needs another service or another request.
 /// META0003 (no discovery), META0014 (perhaps only HTTP/1.1) and META0017 (two deployments at one address) may pass.
 const FINAL_CODES: [&str; 6] = ["META0004", "META0006", "META0012", "META0013", "META0015", "META0016"];
@@ -78,9 +80,9 @@ impl Refused {
     pub(super) fn read(status: StatusCode, body: &Bytes) -> Self {
         match serde_json::from_slice(body) {
             Ok(Body { message, restate_code }) => {
-                Self { status, code: restate_code, message: short(&message) }
+                Self { status, code: restate_code, message: short(&message, MESSAGE) }
             }
-            Err(_) => Self { status, code: None, message: short(&plain(status, body)) },
+            Err(_) => Self { status, code: None, message: plain(status, body) },
         }
     }
 
@@ -144,17 +146,20 @@ impl Error {
             text = format!("{text}: {cause}");
             source = cause.source();
         }
-        short(&text)
+        short(&text, MESSAGE)
     }
 }
 
+/// Restate refuses in plain text only what it cannot read. Any other text is somebody else's, and not for whoever
+/// named the address.
 fn plain(status: StatusCode, body: &Bytes) -> String {
+    let may_be_restates = matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
     let text = String::from_utf8_lossy(body);
     let text = text.trim();
-    if text.is_empty() { status.to_string() } else { text.to_owned() }
+    if may_be_restates && !text.is_empty() { short(text, PLAIN) } else { status.to_string() }
 }
 
-fn short(text: &str) -> String {
+fn short(text: &str, most: usize) -> String {
     let visible = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    visible.take(MESSAGE).collect()
+    visible.take(most).collect()
 }

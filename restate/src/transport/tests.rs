@@ -25,6 +25,8 @@ const ENDLESS: &[u8] = &{
     bytes
 };
 
+static LONG: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| "x".repeat(1000));
+
 pub(crate) fn transport() -> Transport {
     let options = Options { policy: Policy::default().with_loopback(), extra_ca: Vec::new() };
     Transport::new(&options).unwrap()
@@ -185,7 +187,22 @@ async fn a_name_that_leads_to_a_forbidden_address_is_not_contacted() {
 
 #[tokio::test]
 async fn words_are_short_and_of_one_line() {
-    let server = answering(ResponseTemplate::new(500).set_body_string("a\nb\u{7}".repeat(2000))).await;
+    let message = serde_json::json!({"message": "a\nb\u{7}".repeat(1000)});
+    let server = answering(ResponseTemplate::new(500).set_body_json(message)).await;
     let words = ask(&server.uri()).await.unwrap_err().words();
-    assert!(words.len() <= 2000 && !words.contains(char::is_control), "{words}");
+    assert!(words.len() == 2000 && !words.contains(char::is_control), "{words}");
+}
+
+/// Whoever names an address must not read with it what stands there.
+#[rstest]
+#[case::restate_cannot_read_it(422, "missing field `uri`", "missing field `uri`")]
+#[case::no_more_than_a_line(400, &LONG, &LONG[..300])]
+#[case::a_page_of_somebody_else(403, "<html>hush</html>", "403 Forbidden")]
+#[case::a_proxys(404, "no route to hush", "404 Not Found")]
+#[case::another_shape(500, r#"{"secret":"hush"}"#, "500 Internal Server Error")]
+#[case::restates_words(500, r#"{"message":"it is full"}"#, "it is full")]
+#[tokio::test]
+async fn only_restates_own_words_are_shown(#[case] status: u16, #[case] body: &str, #[case] expected: &str) {
+    let server = answering(ResponseTemplate::new(status).set_body_string(body)).await;
+    assert_eq!(ask(&server.uri()).await.unwrap_err().words(), expected);
 }

@@ -2,25 +2,28 @@
 //!
 //! Invariant: healthy means that everything was told and nothing was amiss; silence is never health.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use restate_apiservice::{
     ClusterConfiguration, Drift, HealthOfLog, HealthOfNode, HealthOfPartition, HealthOfRole,
     RestateClusterHealthStatus,
 };
-use restate_client::node::{ClusterState, Configuration, Log, Mode, Replica, Report, Tail};
+use restate_client::node::{ClusterState, Configuration, Log, Member, Mode, Replica, Report, Tail};
 
 use super::wanted::Wanted;
 use super::{Answer, Seen};
 
+/// Partitions that nobody processes that are named.
+const NAMED: usize = 5;
+
 /// What is shown.
 pub(super) fn status(wanted: &Wanted, seen: Seen) -> RestateClusterHealthStatus {
     let drift = drift(wanted, &seen);
-    let Seen { observed_at, version, nodes, state, logs, configuration } = seen;
+    let Seen { observed_at, version, nodes, state, logs, configuration, members } = seen;
     let mut status = RestateClusterHealthStatus {
         observed_at,
         version,
-        nodes: self::nodes(nodes, state.as_ref()),
+        nodes: self::nodes(nodes, state.as_ref(), members.as_ref()),
         partitions: state.map(|state| partitions(&state.replicas)),
         logs: logs.map(|logs| logs.into_iter().map(log).collect()),
         configuration: configuration.map(configured),
@@ -32,10 +35,18 @@ pub(super) fn status(wanted: &Wanted, seen: Seen) -> RestateClusterHealthStatus 
     status
 }
 
-/// Those that were asked, then those that only the cluster knows.
-fn nodes(answers: Vec<Answer>, state: Option<&ClusterState>) -> Vec<HealthOfNode> {
+/// Those that were asked, then those that only the cluster knows. A node that was removed stays in the cluster's state
+/// as dead for ever: it is none of the cluster's any more.
+fn nodes(
+    answers: Vec<Answer>,
+    state: Option<&ClusterState>,
+    members: Option<&BTreeSet<u32>>,
+) -> Vec<HealthOfNode> {
     let mut nodes: Vec<HealthOfNode> = answers.into_iter().map(asked).collect();
-    for member in state.into_iter().flat_map(|state| &state.nodes) {
+    let is_removed = |member: &&Member| {
+        member.generation.is_none() && members.is_some_and(|members| !members.contains(&member.id))
+    };
+    for member in state.into_iter().flat_map(|state| &state.nodes).filter(|member| !is_removed(member)) {
         let found = nodes.iter().position(|node| node.node_id == Some(member.id));
         let at = found.unwrap_or_else(|| {
             let state = if member.generation.is_some() { "Alive" } else { "Dead" };
@@ -164,7 +175,10 @@ fn problems(status: &RestateClusterHealthStatus) -> Vec<String> {
     }
     match &status.partitions {
         None => problems.push("no node tells the state of the cluster".to_owned()),
-        Some(partitions) => problems.extend(partitions.iter().flat_map(of_partition)),
+        Some(partitions) => {
+            problems.extend(partitions.iter().flat_map(of_partition));
+            problems.extend(unprocessed(partitions, status.configuration.as_ref()));
+        }
     }
     for log in status.logs.iter().flatten().filter(|log| log.state != "Open") {
         problems.push(format!("log {} is {}", log.id, log.state));
@@ -187,6 +201,26 @@ fn of_partition(partition: &HealthOfPartition) -> Vec<String> {
     let given_up =
         partition.broken.iter().map(|node| format!("node {node} has given up partition {}", partition.id));
     lacks.into_iter().chain(given_up).collect()
+}
+
+/// Partitions that the cluster is to have and of which no node says anything.
+fn unprocessed(
+    partitions: &[HealthOfPartition],
+    configuration: Option<&ClusterConfiguration>,
+) -> Option<String> {
+    let Some(ClusterConfiguration { partitions: all, .. }) = configuration else {
+        return Some("no node tells how many partitions there are".to_owned());
+    };
+    let processed: BTreeSet<u32> = partitions.iter().map(|partition| partition.id).collect();
+    let lacking = (0..*all).filter(|id| !processed.contains(id));
+    let more = lacking.clone().count().saturating_sub(NAMED);
+    let mut named: Vec<String> = lacking.take(NAMED).map(|id| id.to_string()).collect();
+    named.extend((more > 0).then(|| format!("{more} more")));
+    let last = named.pop()?;
+    Some(match named.as_slice() {
+        [] => format!("partition {last} is processed by no node"),
+        rest => format!("partitions {} and {last} are processed by no node", rest.join(", ")),
+    })
 }
 
 fn name_of(node: &HealthOfNode) -> String {

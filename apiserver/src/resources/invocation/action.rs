@@ -7,7 +7,7 @@ use apiserver_machinery::status::{FieldError, Named, Status};
 use apiserver_machinery::write::CreateOptions;
 use http::StatusCode;
 use restate_apiservice::{
-    ActionOutcome, AsksForAction, GROUP, InvocationAction, RestateInvocationAction,
+    ActionOutcome, AsksForAction, GROUP, InvocationAction, InvocationState, RestateInvocationAction,
     RestateInvocationActionStatus, RestateInvocationRestart, RestateInvocationResume,
 };
 use restate_client::action::{Acted, Action, Onto};
@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use super::object::shown;
 use super::obstacle::{Subject, obstacle};
 use super::{Found, Invocations};
-use crate::refusal::unanswered;
+use crate::refusal::unsure;
 use crate::resources::service::service_type;
 
 /// One action.
@@ -72,6 +72,7 @@ impl<K: Wishes> CreatableSubresource for Act<K> {
         refuse_invalid::<K>(self.action, &wish, call.name())?;
         let found = self.invocations.find(call).await?.ok_or_else(|| call.not_found())?;
         let onto = onto::<K>(&wish, &found)?;
+        refuse_elsewhere(Named::from(&call.info), (self.action, &wish), &found)?;
         let outcome = if options.dry_run {
             self.would(call, &found, &wish)?
         } else {
@@ -80,7 +81,7 @@ impl<K: Wishes> CreatableSubresource for Act<K> {
         object.set_status(RestateInvocationActionStatus {
             action: self.action,
             state: shown(found.invocation.state),
-            message: words(self.action, &outcome),
+            message: words((self.action, shown(found.invocation.state)), &outcome),
             new_invocation: outcome.1.clone(),
             outcome: outcome.0,
         });
@@ -120,7 +121,7 @@ impl<K: Wishes> Act<K> {
             Ok(Acted::Done) => Ok((ActionOutcome::Done, None)),
             Ok(Acted::Accepted) => Ok((ActionOutcome::Accepted, None)),
             Ok(Acted::Restarted(id)) => Ok((ActionOutcome::Done, Some(id.to_string()))),
-            Err(error) => Err(refused(call, &admin.key, &error)),
+            Err(error) => Err(refused(Named::from(&call.info), &admin.key, &error)),
         }
     }
 }
@@ -144,12 +145,31 @@ fn refuse_invalid<K: Wishes>(action: InvocationAction, wish: &Wish, name: &str) 
     Ok(())
 }
 
+/// A restart that says nothing of where it goes begins where new calls go: that must still be the same
+/// RestateDeployment (Z12).
+fn refuse_elsewhere(
+    named: Named<'_>,
+    (action, wish): (InvocationAction, &Wish),
+    found: &Found,
+) -> Result<(), Status> {
+    if action != InvocationAction::Restart || wish.version.is_some() || found.stays() {
+        return Ok(());
+    }
+    Err(Status::conflict(named, elsewhere(found)))
+}
+
+/// Not whose it is: that may be a namespace that the caller cannot see.
+fn elsewhere(found: &Found) -> String {
+    format!("{} is served by somebody else by now: it would go there", found.invocation.target.service)
+}
+
 /// Where it is to go on: a version of the same RestateDeployment, and of nobody else's (Z12).
 fn onto<K: Wishes>(wish: &Wish, found: &Found) -> Result<Option<Onto>, Status> {
     let version = match wish.version.as_deref() {
         None => return Ok(None),
         Some("Keep") => return Ok(Some(Onto::Keep)),
-        Some("Latest") => return Ok(Some(Onto::Latest)),
+        Some("Latest") if found.stays() => return Ok(Some(Onto::Latest)),
+        Some("Latest") => return Err(invalid_version::<K>(found, "Latest", &elsewhere(found))),
         Some(version) => version,
     };
     let owner = found.owner();
@@ -157,46 +177,50 @@ fn onto<K: Wishes>(wish: &Wish, found: &Found) -> Result<Option<Onto>, Status> {
     let same = there.filter(|(_, found)| owner.is_some_and(|owner| owner.deployment == found.deployment));
     same.map(|(id, _)| Some(Onto::Deployment(id.clone()))).ok_or_else(|| {
         let detail = "is neither Keep nor Latest nor a registered version of the same RestateDeployment";
-        invalid::<K>(
-            found.invocation.id.as_str(),
-            FieldError::invalid("spec.version", version.to_owned(), detail),
-        )
+        invalid_version::<K>(found, version, detail)
     })
+}
+
+fn invalid_version<K: Wishes>(found: &Found, version: &str, detail: &str) -> Status {
+    invalid::<K>(found.invocation.id.as_str(), FieldError::invalid("spec.version", version, detail))
 }
 
 fn invalid<K: Wishes>(name: &str, error: FieldError) -> Status {
     Status::invalid(GROUP, K::GVK.kind, name, &[error])
 }
 
-/// Restate's own no, in its own words; where it said nothing, nobody knows.
-fn refused(call: &Call, restate: &EndpointKey, error: &Error) -> Status {
-    let named = Named::from(&call.info);
+/// Restate's own no, in its own words; where it said nothing, nobody knows, and nobody is told to send it again.
+fn refused(named: Named<'_>, restate: &EndpointKey, error: &Error) -> Status {
     let Some(refused) = error.refused() else {
         if matches!(error.kind(), FailureKind::TimedOut | FailureKind::Malformed) {
             let words =
                 "Restate did not say whether it was done; look at the invocation before you ask again";
-            return Status::timeout(words, 5);
+            return Status::timeout(words, 0);
         }
-        return unanswered(restate, error);
+        return unsure(restate, error);
     };
     match refused.status {
-        StatusCode::NOT_FOUND => call.not_found(),
+        StatusCode::NOT_FOUND if refused.message.contains(named.name) => Status::not_found(named),
+        // Of what stands before Restate: it tells nothing of the invocation.
+        StatusCode::NOT_FOUND => Status::unavailable(format!("{restate} cannot tell: {}", error.words())),
         StatusCode::CONFLICT
         | StatusCode::GONE
         | StatusCode::TOO_EARLY
         | StatusCode::UNPROCESSABLE_ENTITY => Status::conflict(named, &refused.message),
         StatusCode::BAD_REQUEST => Status::bad_request(refused.message.clone()),
-        _ => unanswered(restate, error),
+        _ => unsure(restate, error),
     }
 }
 
-fn words(action: InvocationAction, (outcome, new): &Outcome) -> String {
+fn words((action, state): (InvocationAction, InvocationState), (outcome, new): &Outcome) -> String {
     let (would, done) = match action {
         InvocationAction::Cancel => ("be cancelled", "cancelled"),
         InvocationAction::Kill => ("be killed", "killed"),
         InvocationAction::Purge => ("be purged", "purged"),
         // What runs is paused soon; done at once is only what has nothing to do.
         InvocationAction::Pause => ("be paused", "at rest already"),
+        // Restate says yes, and nothing comes of it.
+        InvocationAction::Resume if state == InvocationState::Running => ("change nothing", "runs already"),
         InvocationAction::Resume => ("be resumed", "resumed"),
         InvocationAction::Restart => ("be restarted, if its input is still kept", "restarted"),
     };
@@ -212,19 +236,76 @@ fn words(action: InvocationAction, (outcome, new): &Outcome) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use restate_model::{InvocationState, Status as State};
+    use restate_client::admin::Refused;
+    use restate_model::Status as State;
     use rstest::rstest;
 
     use super::*;
-    use crate::atlas::Map;
-    use crate::atlas::tests::{invocation, territory};
+    use crate::atlas::tests::{invocation, routing, territory};
+    use crate::atlas::{Map, Territory};
+    use crate::resources::tests::retry_after;
+
+    const ID: &str = "inv_1gcM2zdaqxx73ieDvWr0x4VrZRl82mzBL7";
+    const NAMED: Named<'_> = Named { group: GROUP, resource: "restateinvocations", name: ID };
 
     fn found() -> Found {
+        found_in(territory())
+    }
+
+    fn found_in(territory: Territory) -> Found {
+        let paused = restate_model::InvocationState::Unfinished(State::Paused);
         Found {
-            map: Arc::new(Map { territories: vec![territory()] }),
+            map: Arc::new(Map { territories: vec![territory] }),
             territory: 0,
-            invocation: invocation("Greeter", Some("dp_old"), InvocationState::Unfinished(State::Paused)),
+            invocation: invocation("Greeter", Some("dp_old"), paused),
         }
+    }
+
+    /// Z12: where new calls go to a RestateDeployment of another namespace or name, nothing is handed over to it.
+    #[rstest]
+    #[case::same("dp_new", true)]
+    #[case::another_namespace("dp_bank", false)]
+    #[case::nobodys("dp_else", false)]
+    fn z12_an_invocation_is_not_handed_to_somebody_else(#[case] routed: &str, #[case] stays: bool) {
+        let found = found_in(routing(territory(), "Greeter", routed));
+        let latest = Wish { version: Some("Latest".to_owned()), from_entry: None };
+        let onto = onto::<RestateInvocationResume>(&latest, &found);
+        assert_eq!(onto.as_ref().err().map(|status| status.code().as_u16()), (!stays).then_some(422));
+        let plain = |action| refuse_elsewhere(NAMED, (action, &Wish::default()), &found);
+        let restart = plain(InvocationAction::Restart);
+        assert_eq!(restart.as_ref().err().map(|status| status.code().as_u16()), (!stays).then_some(409));
+        for refusal in [onto.err(), restart.err()].into_iter().flatten() {
+            assert!(refusal.message.contains("Greeter is served by somebody else by now"), "{refusal}");
+        }
+        assert!(plain(InvocationAction::Resume).is_ok(), "it goes on where it is pinned");
+        let keep = Wish { version: Some("Keep".to_owned()), from_entry: Some(1) };
+        assert!(refuse_elsewhere(NAMED, (InvocationAction::Restart, &keep), &found).is_ok());
+    }
+
+    /// E10: who cannot tell says neither that it is gone nor when to send it again.
+    #[rstest]
+    #[case::restates_own(
+        404,
+        "The requested invocation 'inv_1gcM2zdaqxx73ieDvWr0x4VrZRl82mzBL7' does not exist",
+        404
+    )]
+    #[case::of_what_stands_before_it(404, "404 Not Found", 503)]
+    #[case::not_possible(409, "it is completed", 409)]
+    #[case::no_leader(503, "no partition leader", 503)]
+    fn e10_only_restates_own_word_is_absence(#[case] status: u16, #[case] message: &str, #[case] code: u16) {
+        let status = StatusCode::from_u16(status).unwrap();
+        let error = Error::Refused(Refused { status, code: None, message: message.to_owned() });
+        let refused = refused(NAMED, &"http://restate.prod:9070/".into(), &error);
+        assert_eq!((refused.code().as_u16(), retry_after(&refused)), (code, 0), "{refused}");
+    }
+
+    /// E10: `Retry-After` would have clients act a second time by themselves.
+    #[rstest]
+    #[case::too_slow(Error::TimedOut { after: std::time::Duration::from_secs(10) })]
+    #[case::broken_off(Error::Lacks("the id"))]
+    fn e10_what_may_have_happened_is_not_sent_again(#[case] error: Error) {
+        let refused = refused(NAMED, &"http://restate.prod:9070/".into(), &error);
+        assert_eq!((refused.code().as_u16(), retry_after(&refused)), (504, 0), "{refused}");
     }
 
     /// Z12: an invocation moves to versions of its own RestateDeployment only, whatever id or name is given.
@@ -264,6 +345,18 @@ mod tests {
     #[case((ActionOutcome::Accepted, None), "will soon be killed")]
     #[case((ActionOutcome::Done, None), "killed")]
     fn c3_words_say_whether_it_happened(#[case] outcome: Outcome, #[case] expected: &str) {
-        assert_eq!(words(InvocationAction::Kill, &outcome), expected);
+        assert_eq!(words((InvocationAction::Kill, InvocationState::Ready), &outcome), expected);
+    }
+
+    #[rstest]
+    #[case(InvocationState::Running, ActionOutcome::Done, "runs already")]
+    #[case(InvocationState::Running, ActionOutcome::DryRun, "would change nothing; nothing was done")]
+    #[case(InvocationState::Paused, ActionOutcome::Done, "resumed")]
+    fn c3_what_runs_is_not_resumed(
+        #[case] state: InvocationState,
+        #[case] outcome: ActionOutcome,
+        #[case] expected: &str,
+    ) {
+        assert_eq!(words((InvocationAction::Resume, state), &(outcome, None)), expected);
     }
 }

@@ -40,7 +40,7 @@ impl Pushed<'_> {
         all.extend(self.services(services)?);
         all.extend(self.states()?);
         for requirement in &self.0.fields.0 {
-            all.extend(plain(requirement)?);
+            all.extend(plain(requirement));
         }
         Ok(all)
     }
@@ -89,16 +89,16 @@ impl Pushed<'_> {
 }
 
 /// What one field of an invocation itself must be.
-fn plain(requirement: &FieldRequirement) -> Result<Option<Condition>, Nothing> {
+fn plain(requirement: &FieldRequirement) -> Option<Condition> {
     let FieldRequirement { path, equal, value } = requirement;
     let column = match path.as_str() {
-        "metadata.name" if *equal && !value.starts_with("inv_") => return Err(Nothing),
+        // Any other than this name is not asked for: Restate fails where the name is no id.
         "metadata.name" if *equal => Column::Id,
         "status.handler" => Column::Handler,
         "status.key" => Column::Key,
-        _ => return Ok(None),
+        _ => return None,
     };
-    Ok(Some(Condition { column, is: *equal, values: vec![value.clone()] }))
+    Some(Condition { column, is: *equal, values: vec![value.clone()] })
 }
 
 fn key_of(requirement: &LabelRequirement) -> &str {
@@ -149,7 +149,8 @@ mod tests {
     #[case::a_quote("", "status.key=it's", Ok(one(Column::Key, true, &["it's"])))]
     #[case::no_key("", "status.key=", Ok(one(Column::Key, true, &[""])))]
     #[case::a_name("", "metadata.name=inv_1", Ok(one(Column::Id, true, &["inv_1"])))]
-    #[case::no_name("", "metadata.name=greeter", Err(Nothing))]
+    #[case::no_name("", "metadata.name=greeter", Ok(one(Column::Id, true, &["greeter"])))]
+    #[case::another_name("", "metadata.name!=inv_typo", Ok(vec![]))]
     #[case::of_no_concern("app=web", "status.version=greeter-1", Ok(vec![]))]
     fn r10_what_restate_can_tell_it_is_asked(
         #[case] labels: &str,

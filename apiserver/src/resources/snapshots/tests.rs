@@ -6,6 +6,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
+use crate::resources::tests::retry_after;
 
 const NAMED: Named<'_> = Named { group: "restate.dev", resource: "restateclusters", name: "prod" };
 
@@ -116,6 +117,7 @@ fn e10_where_nothing_was_made_the_request_fails(#[case] answers: &[Answer], #[ca
     let answers: Vec<_> = answers.iter().map(|answer| (before(0), answer.clone())).collect();
     let status = told::refuse_where_none_was_made(NAMED, &answers).unwrap_err();
     assert_eq!(status.code().as_u16(), code, "{status}");
+    assert_eq!(retry_after(&status), 0, "snapshots may still be made: nobody asks again by itself");
     assert_eq!(status.message.contains("worker.snapshots.destination"), code == 409, "{status}");
 }
 

@@ -142,7 +142,7 @@ pub(super) fn refuse_where_none_was_made(
     }
     let why = format!("no snapshot was made: {}", failures(answers));
     if answers.iter().any(|(_, answer)| matches!(answer, Answer::Unanswered(_))) {
-        return Err(Status::timeout(why, 10));
+        return Err(Status::timeout(why, 0));
     }
     if answers.iter().any(|(_, answer)| matches!(answer, Answer::NoStore(_))) {
         return Err(Status::conflict(named, why));

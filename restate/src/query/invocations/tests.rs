@@ -168,7 +168,10 @@ async fn what_is_no_id_names_nothing(#[case] id: &str, #[case] questions: usize)
     let server = answering(500, json!({"message": words})).await;
     let found = admin(&server).invocation(&scope(), &InvocationId::from(id)).await;
     assert_eq!(found.unwrap(), None);
-    assert_eq!(server.received_requests().await.unwrap().len(), questions);
+    let is_this = Condition { column: Column::Id, is: true, values: vec![id.to_owned()] };
+    let listed = admin(&server).invocations(&Wanted { conditions: vec![is_this], ..wanted() }).await;
+    assert_eq!(listed.unwrap(), []);
+    assert_eq!(server.received_requests().await.unwrap().len(), 2 * questions);
 }
 
 #[tokio::test]

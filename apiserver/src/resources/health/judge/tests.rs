@@ -72,6 +72,7 @@ fn well() -> Seen {
             log_replication: Some("{node: 2}".to_owned()),
             target_nodeset_size: 0,
         }),
+        members: Some([1, 2].into()),
     }
 }
 
@@ -117,7 +118,8 @@ fn what_is_well_is_healthy_and_shown_in_full() {
 #[rstest]
 #[case::silent(|seen: &mut Seen| seen.nodes[1].report = Err("no".to_owned()), "node restate-1 is Silent")]
 #[case::starting(|seen: &mut Seen| seen.nodes[1].report.as_mut().unwrap().status = NodeStatus::StartingUp, "node restate-1 is StartingUp")]
-#[case::dead(|seen: &mut Seen| seen.state.as_mut().unwrap().nodes.push(Member { generation: None, ..member(3) }), "node 3 is Dead")]
+#[case::dead(|seen: &mut Seen| { die(seen, 3); seen.members = Some([1, 2, 3].into()); }, "node 3 is Dead")]
+#[case::dead_and_perhaps_removed(|seen: &mut Seen| { die(seen, 3); seen.members = None; }, "node 3 is Dead")]
 #[case::leaderless(|seen: &mut Seen| seen.state.as_mut().unwrap().replicas[0].mode = Mode::Follower, "partition 0 has no leader")]
 #[case::broken(|seen: &mut Seen| seen.state.as_mut().unwrap().replicas[1].broken = true, "node 2 has given up partition 0")]
 #[case::sealed(|seen: &mut Seen| seen.logs.as_mut().unwrap()[0].1.as_mut().unwrap().tail = Tail::Sealed, "log 0 is Sealed")]
@@ -126,9 +128,29 @@ fn what_is_well_is_healthy_and_shown_in_full() {
 #[case::no_admin(|seen: &mut Seen| seen.version = None, "the admin API does not answer")]
 #[case::old(|seen: &mut Seen| seen.version = Some("1.6.2".to_owned()), "spec.compute.image wants 1.7, found 1.6.2")]
 #[case::not_the_same_minor(|seen: &mut Seen| seen.version = Some("1.71.0".to_owned()), "spec.compute.image wants 1.7, found 1.71.0")]
+#[case::unprocessed(|seen: &mut Seen| processed(seen, 3, 0..2), "partition 2 is processed by no node")]
+#[case::two_unprocessed(|seen: &mut Seen| processed(seen, 3, 1..2), "partitions 0 and 2 are processed by no node")]
+#[case::many_unprocessed(|seen: &mut Seen| processed(seen, 24, 0..2), "partitions 2, 3, 4, 5, 6 and 17 more are processed by no node")]
+#[case::unknown_partitions(|seen: &mut Seen| seen.configuration = None, "no node tells how many partitions there are")]
 #[case::partitions(|seen: &mut Seen| seen.configuration.as_mut().unwrap().partitions = 4, "spec.config default-num-partitions wants 2, found 4")]
 fn what_is_amiss_has_a_name(#[case] change: impl FnOnce(&mut Seen), #[case] expected: &str) {
     assert!(problems_with(change).contains(&expected.to_owned()));
+}
+
+fn die(seen: &mut Seen, id: u32) {
+    seen.state.as_mut().unwrap().nodes.push(Member { generation: None, ..member(id) });
+}
+
+/// The cluster is to have so many partitions, and nodes process these.
+fn processed(seen: &mut Seen, all: u32, ids: std::ops::Range<u32>) {
+    seen.configuration.as_mut().unwrap().partitions = all;
+    seen.state.as_mut().unwrap().replicas.retain(|replica| ids.contains(&replica.partition));
+}
+
+/// After a shrink the cluster's state has the node for ever.
+#[test]
+fn a_dead_node_that_was_removed_is_no_problem() {
+    assert_eq!(problems_with(|seen| die(seen, 3)), Vec::<String>::new());
 }
 
 #[test]
