@@ -2,6 +2,7 @@
 //! informers with all their features, kube's watcher in both modes, in the long run also Python's client.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -130,9 +131,14 @@ async fn held(lab: &Lab, config: watcher::Config, lasting: Duration) -> Result {
     }
 }
 
-/// A connection that broke: nobody answered anything.
+/// A connection that broke: nobody answered anything. What cannot be read was answered, and wrongly; of a line that is
+/// no UTF-8 kube says so as of a stream that broke.
 fn is_transport(error: &kube::Error) -> bool {
-    !matches!(error, kube::Error::Api(_))
+    match error {
+        kube::Error::Service(_) | kube::Error::HyperError(_) => true,
+        kube::Error::ReadEvents(error) => error.kind() != ErrorKind::InvalidData,
+        _ => false,
+    }
 }
 
 /// Whether the watcher goes on by itself, and no answer was an error of the server. What it holds is compared anyway.
@@ -196,4 +202,14 @@ fn entry(object: &DynamicObject) -> Result<(String, Value)> {
         status.remove("observedAt");
     }
     Ok((key, value))
+}
+
+#[test]
+fn what_cannot_be_read_is_no_broken_connection() {
+    let broken = |kind: ErrorKind| kube::Error::ReadEvents(kind.into());
+    assert!(is_transport(&broken(ErrorKind::Other)) && is_transport(&kube::Error::Service("reset".into())));
+    assert!(!is_transport(&broken(ErrorKind::InvalidData)), "a line that is no UTF-8");
+    let no_json = serde_json::from_str::<Value>("<html>").map_err(kube::Error::SerdeError);
+    assert!(no_json.is_err_and(|error| !is_transport(&error)));
+    assert!(!is_transport(&kube::Error::LinesCodecMaxLineLengthExceeded));
 }

@@ -76,16 +76,6 @@ async fn others(lab: &Lab) -> Result<String> {
     lab.kubectl()?.run(["get", kinds, "-A", "-o", line]).await
 }
 
-/// What the controller wrote on a replica set so far, by verb.
-fn writes(lab: &Lab, name: &str) -> Result<Vec<String>> {
-    let user = format!("\"username\":\"system:serviceaccount:{OPERATOR_NAMESPACE}:");
-    let requests = Audit::of(lab)?.requests(&[user.as_str(), r#""resource":"replicasets""#, name])?;
-    let is_write = |verb: &str| matches!(verb, "create" | "update" | "patch" | "delete");
-    let of_it = requests.iter().filter(|it| it["objectRef"]["name"] == name || it["verb"] == "create");
-    let verbs = of_it.filter_map(|it| it["verb"].as_str()).filter(|verb| is_write(verb));
-    Ok(verbs.map(str::to_owned).collect())
-}
-
 /// users.md 2b (op#138: eight passes a second and 30,000 writes an hour while draining): at the default delay, with work
 /// that holds the old version and without, hardly anything is done.
 #[tokio::test]
@@ -124,7 +114,7 @@ async fn a_drain_takes_few_passes_and_few_writes() -> Result {
     watched(&lab, "in its delay").await?;
     let kept = service.version(Image::GreeterV1, |version| version.state() == "Drained").await?;
     ensure!(kept.uid() == first.uid() && kept.desired() == Some(1), "{}", kept.json());
-    let writes = writes(&lab, first.name())?;
+    let writes = Audit::of(&lab)?.own_writes("replicasets", namespace.name(), first.name())?;
     eprintln!("writes on {}: {writes:?}", first.name());
     ensure!((1..=WRITES).contains(&writes.len()), "{} has {writes:?}", first.name());
     Ok(())

@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use serde_json::Value;
 
-use crate::{Lab, Result};
+use crate::{Lab, Result, lab::OPERATOR_NAMESPACE};
 
 /// The files, the oldest first.
 #[derive(Clone, Debug)]
@@ -32,6 +32,19 @@ impl Audit {
         // `audit-<time>.log` sorts before `audit.log`.
         files.sort();
         Ok(Self { files })
+    }
+
+    /// What our own service accounts wrote on an object so far, or tried to, by verb.
+    pub fn own_writes(&self, resource: &str, namespace: &str, name: &str) -> Result<Vec<String>> {
+        let user = format!("\"username\":\"system:serviceaccount:{OPERATOR_NAMESPACE}:");
+        let requests = self.requests(&[user.as_str(), &format!("\"resource\":\"{resource}\""), name])?;
+        let is_write = |verb: &str| matches!(verb, "create" | "update" | "patch" | "delete");
+        let is_meant = |it: &Value| {
+            let object = &it["objectRef"];
+            object["resource"] == resource && object["namespace"] == namespace && object["name"] == name
+        };
+        let verbs = requests.iter().filter(|it| is_meant(it)).filter_map(|it| it["verb"].as_str());
+        Ok(verbs.filter(|verb| is_write(verb)).map(str::to_owned).collect())
     }
 
     /// All requests whose record has each of these texts in it, in the order in which they ended.
@@ -57,6 +70,8 @@ fn is_audit(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -72,5 +87,28 @@ mod tests {
         let numbers: Vec<_> = found.iter().map(|it| it["n"].as_u64().unwrap()).collect();
         assert_eq!(numbers, [1, 2]);
         assert!(is_audit("audit.log") && !is_audit("kubelet.log") && !is_audit("audit.json"));
+    }
+
+    #[test]
+    fn only_our_own_writes_on_the_object_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let line = |user: &str, verb: &str, namespace: &str, name: &str| {
+            let object = json!({"resource": "replicasets", "namespace": namespace, "name": name});
+            let user = json!({"username": format!("system:serviceaccount:{user}")});
+            format!("{}\n", json!({"user": user, "verb": verb, "objectRef": object}))
+        };
+        let ours = "restate-operator:restate-operator";
+        let lines = [
+            line(ours, "create", "here", "one-1"),
+            line(ours, "get", "here", "one-1"),
+            line(ours, "patch", "here", "one-1"),
+            line(ours, "patch", "here", "one-12"),
+            line(ours, "delete", "there", "one-1"),
+            line("kube-system:replicaset-controller", "update", "here", "one-1"),
+        ];
+        fs::write(&path, lines.concat()).unwrap();
+        let writes = Audit { files: vec![path] }.own_writes("replicasets", "here", "one-1").unwrap();
+        assert_eq!(writes, ["create", "patch"]);
     }
 }

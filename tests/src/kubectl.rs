@@ -57,7 +57,7 @@ pub struct Answer {
 
 impl Answer {
     /// Did kubectl get no answer at all? What a server says, also of others that it did not reach, is an answer.
-    fn has_lost_its_connection(&self) -> bool {
+    pub fn has_lost_its_connection(&self) -> bool {
         let is_told = |words: &&str| self.words.contains(*words);
         !self.successful && !self.words.contains("Error from server") && TRANSPORT.iter().any(is_told)
     }

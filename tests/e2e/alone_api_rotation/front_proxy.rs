@@ -22,6 +22,8 @@ const NAME: &str = "front-proxy-client";
 /// kube-apiserver looks at its files at least once a minute.
 const READ: Duration = Duration::from_secs(70);
 const PUBLISHED: Duration = Duration::from_mins(3);
+/// There and back takes five minutes.
+const ENOUGH: usize = 1000;
 
 /// The files that kube-apiserver reads, with their first content; it is put back whatever happens.
 struct Files {
@@ -127,7 +129,10 @@ async fn a_new_front_proxy_ca_loses_no_request() -> Result {
     let files = Files::of(&lab)?;
     let other = Material::new()?;
     let calls = Calls::begin(&lab).await?;
-    files.rotate(&lab, &files.first, &other).await?;
-    files.rotate(&lab, &other, &files.first).await?;
+    let there_and_back = async || {
+        files.rotate(&lab, &files.first, &other).await?;
+        files.rotate(&lab, &other, &files.first).await
+    };
+    calls.during(ENOUGH, there_and_back).await?;
     unharmed(calls).await
 }

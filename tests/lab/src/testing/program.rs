@@ -82,6 +82,9 @@ mod tests {
     async fn a_program_that_dies_silently_has_failed() {
         let died = Tally { failed: 1, ..Tally::default() };
         assert_eq!(tests(shell("exit 101")).await.unwrap().tally, died);
+        let killed = "echo 'running 2 tests'; kill -9 $$";
+        assert_eq!(tests(shell(killed)).await.unwrap().tally, died);
+        assert_eq!(tests(shell("echo 'running 2 tests'; exit 0")).await.unwrap().tally, died);
         assert_eq!(check(shell("exit 1")).await.unwrap(), Report::of_check(false));
         assert_eq!(check(shell("exit 0")).await.unwrap(), Report::of_check(true));
     }

@@ -16,6 +16,12 @@ impl Tally {
         Self { passed: u64::from(passed), failed: u64::from(!passed), skipped: 0 }
     }
 
+    /// Is this the first line of a Rust test program? Its closing line follows, unless it dies.
+    pub(super) fn begins_test_program(line: &str) -> bool {
+        let words = line.strip_prefix("running ").and_then(|it| it.split_once(' '));
+        words.is_some_and(|(number, what)| number.parse::<u64>().is_ok() && matches!(what, "test" | "tests"))
+    }
+
     /// The counts in the closing line of a Rust test program; nothing for any other line.
     pub(super) fn of_test_program(line: &str) -> Option<Self> {
         let (_, counts) = line.trim().strip_prefix("test result: ")?.split_once(". ")?;
@@ -50,7 +56,7 @@ impl Tally {
         (seen >= 2).then_some(tally)
     }
 
-    /// A program that ended badly without saying that a test failed: it did not build, or it crashed.
+    /// A suite that ended badly without saying that a test failed: it did not build, or it crashed.
     pub(super) fn ended(self, successfully: bool) -> Self {
         if !successfully && self.failed == 0 { Self { failed: 1, ..self } } else { self }
     }
@@ -113,6 +119,18 @@ mod tests {
     fn other_lines_say_nothing(#[case] line: &str) {
         assert_eq!(Tally::of_test_program(line), None);
         assert_eq!(Tally::of_closing_line(line), None);
+    }
+
+    #[rstest]
+    #[case("running 7 tests", true)]
+    #[case("running 1 test", true)]
+    #[case("running 0 tests", true)]
+    #[case("running late", false)]
+    #[case("running all tests", false)]
+    #[case("  running 7 tests", false)]
+    #[case("test result: ok. 7 passed; 0 failed", false)]
+    fn a_test_program_says_that_it_begins(#[case] line: &str, #[case] begins: bool) {
+        assert_eq!(Tally::begins_test_program(line), begins);
     }
 
     #[test]
