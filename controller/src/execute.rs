@@ -102,8 +102,11 @@ impl Executor {
                 Err(error) => {
                     done.complete = false;
                     let part = parts.iter().find(|start| **start >= next).filter(|_| error.is_refusal());
-                    // The first failure is the cause; what fails later does not hide it.
-                    done.failed.get_or_insert(error);
+                    // The first failure is the cause, and what fails later does not hide it; a race is none.
+                    match &done.failed {
+                        Some(first) if !first.is_quiet() || error.is_quiet() => {}
+                        Some(_) | None => done.failed = Some(error),
+                    }
                     match part {
                         _ if matches!(step, Step::Aside(_)) => {}
                         Some(start) => next = *start,

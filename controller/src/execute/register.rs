@@ -3,6 +3,7 @@
 //! Invariant: nobody waits in line behind an endpoint. Restate's call of it can take seconds (a Service that is a moment
 //! old has no route yet), so each is rehearsed first, all at the same time; what is done in turn takes milliseconds.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -36,7 +37,9 @@ impl Executor {
         drop(turn);
         self.attempts.over(&key);
         let Registration { admin, former, .. } = registration;
-        let former = (!former.is_empty()).then(|| serde_json::to_string(former)).transpose();
+        // An id is Restate's own: who gives the same one is the same, by another address.
+        let former: BTreeMap<_, _> = former.iter().filter(|(_, known)| **known != id).collect();
+        let former = (!former.is_empty()).then(|| serde_json::to_string(&former)).transpose();
         let record = [
             (DEPLOYMENT_ID, Some(id.to_string())),
             (REGISTERED_AT, Some(Timestamp::now().to_string())),

@@ -24,7 +24,8 @@ use super::{replica_set, retire, service, status};
 use crate::step::Version as Carrier;
 use crate::{Admin, Deregistration, EventKind, Finalizer, ObjectRef, Proof, Step, Uid};
 use pending::{
-    Doomed, PATIENCE, Pending, doomed, had_no_versions, is_asked, is_silent, pending, since, started,
+    Doomed, PATIENCE, Pending, doomed, elsewhere, had_no_versions, is_asked, is_silent, kept_elsewhere,
+    pending, since, started,
 };
 
 /// Decides for an object with a deletion timestamp.
@@ -32,6 +33,10 @@ pub(super) fn decide(survey: &Survey<'_>, valid: Result<&Valid, &Error>) -> Deci
     let terms = DeletionTerms::of(&survey.seen.object.spec.restate);
     let force = terms.policy == DeletePolicy::Force;
     if survey.seen.cluster == ClusterSeen::Absent {
+        let held = kept_elsewhere(survey).filter(|_| !force && !survey.seen.namespace_terminating);
+        if let Some(held) = held {
+            return hold(survey, terms, Reason::UsageUnknown, &elsewhere(held), Demand::default());
+        }
         return release(survey, "its RestateCluster is gone, and with it what was registered");
     }
     let admin = admin(&survey.seen.object, &survey.seen.dns_suffix);

@@ -56,6 +56,7 @@ fn act(survey: &Survey<'_>, spec: &Spec) -> Decision {
     let mut draft = Draft::default();
     if !survey.seen.namespace_terminating {
         rollout::prepare(&mut draft, survey, spec, &target);
+        draft.part();
         upkeep::services(&mut draft, survey, spec, &target);
     }
     draft.part();
@@ -64,6 +65,7 @@ fn act(survey: &Survey<'_>, spec: &Spec) -> Decision {
     retire::others(&mut draft, survey, spec, &target);
     draft.part();
     upkeep::labels(&mut draft, survey, &target);
+    upkeep::restate(&mut draft, survey, spec);
     upkeep::stable_service(&mut draft, survey, spec, &target);
     history::trim(&mut draft, survey, spec, &target);
     draft.part();

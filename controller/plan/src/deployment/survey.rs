@@ -88,7 +88,7 @@ impl<'a> Survey<'a> {
             }
         }
         let knowledge = Knowledge::of(seen.snapshot.as_deref(), &versions, now);
-        disown(&mut versions, seen);
+        place(&mut versions, seen);
         Self { seen, now, versions, knowledge }
     }
 
@@ -295,15 +295,29 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// An id that somebody wrote on a replica set of his proves nothing: it is not believed where Restate calls it elsewhere.
-fn disown(versions: &mut [Version], seen: &Seen) {
-    let registry = seen.snapshot.as_ref().and_then(|snapshot| snapshot.registry.as_ref());
+/// An id that somebody wrote on a replica set of his proves nothing: where Restate calls it elsewhere it is no id of the
+/// version, and what it has there is not known. An id is Restate's own: who knows one of another address is the same.
+fn place(versions: &mut [Version], seen: &Seen) {
+    let Some(registry) = seen.snapshot.as_ref().and_then(|snapshot| snapshot.registry.as_ref()) else {
+        return;
+    };
     for version in versions {
-        let (name, namespace) = (&version.name, &version.namespace);
-        version.deployment_id.take_if(|id| {
-            let registered = registry.and_then(|reading| reading.value.deployments.get(id));
-            registered.is_some_and(|it| !target::is_service(&it.endpoint, name, namespace))
-        });
+        let (name, namespace) = (version.name.clone(), version.namespace.clone());
+        let is_here = |endpoint: &str| target::is_service(endpoint, &name, &namespace);
+        let called = |id: &DeploymentId| registry.value.deployments.get(id).map(|it| it.endpoint.clone());
+        let elsewhere =
+            version.deployment_id.as_ref().and_then(&called).filter(|endpoint| !is_here(endpoint));
+        if let Some((id, endpoint)) =
+            elsewhere.and_then(|endpoint| Some((version.deployment_id.take()?, endpoint)))
+        {
+            version.former.insert(endpoint, id);
+        }
+        let same =
+            version.former.iter().find(|(_, id)| called(id).is_some_and(|endpoint| is_here(&endpoint)));
+        if let Some((spelling, id)) = same.map(|(spelling, id)| (spelling.clone(), id.clone())) {
+            version.former.remove(&spelling);
+            version.deployment_id.get_or_insert(id);
+        }
     }
 }
 

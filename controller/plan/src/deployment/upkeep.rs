@@ -6,6 +6,7 @@
 
 use k8s_openapi::api::core::v1::Service;
 use kube_core::Resource;
+use restate_crd::annotation::{FORMERLY_REGISTERED, REGISTERED_WITH};
 use restate_crd::condition::Reason;
 use restate_crd::label::LATEST;
 
@@ -85,6 +86,23 @@ pub(super) fn labels(draft: &mut Draft, survey: &Survey<'_>, target: &Target<'_>
     }
 }
 
+/// With which Restate a version is registered, where something else is recorded: another address of the same one. What an
+/// earlier controller registered is found as it is, and gets the record with whatever else is written on it.
+pub(super) fn restate(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec) {
+    let key = spec.admin.key.as_str();
+    let registered =
+        survey.versions.iter().filter(|version| version.deployment_id.is_some() && !version.deleting);
+    for version in registered.filter(|version| version.registered_with.as_deref() != Some(key)) {
+        if version.registered_with.is_some() {
+            let former = (!version.former.is_empty()).then(|| serde_json::to_string(&version.former));
+            draft.annotate(version, [(FORMERLY_REGISTERED, former.transpose().unwrap_or_default())]);
+        }
+        if draft.writes_on(&version.uid) {
+            draft.annotate(version, [(REGISTERED_WITH, Some(key.to_owned()))]);
+        }
+    }
+}
+
 /// Nothing is written on versions that never were routed to.
 fn label_change(routed: bool, labelled: Option<&str>) -> Option<&'static str> {
     match (routed, labelled) {
@@ -106,12 +124,7 @@ pub(super) fn autoscalers(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, t
                 let desired = autoscaler::autoscaler(spec, autoscaling, version);
                 let observed = version.autoscaler(&survey.seen.autoscalers, &spec.uid);
                 let taken = observed.is_none() && found(&survey.seen.autoscalers, &version.name).is_some();
-                // One that exists unseen is somebody else's: it is looked at, and never seized.
-                let step = match observed {
-                    None => Some(Step::Create(Box::new(desired.into()))),
-                    Some(_) => apply_unless_same(desired, observed),
-                };
-                if let Some(step) = step.filter(|_| !taken) {
+                if let Some(step) = apply_unless_same(desired, observed).filter(|_| !taken) {
                     draft.aside(step);
                 }
             }

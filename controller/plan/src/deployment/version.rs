@@ -148,7 +148,7 @@ impl Version {
 
     /// What is recorded of it concerns the Restate of this address: what another one was told is remembered apart.
     pub(super) fn seen_from(&mut self, restate: &str) {
-        let with = self.registered_with.take_if(|with| with != restate);
+        let with = self.registered_with.clone().filter(|with| with != restate);
         if let Some((with, id)) = with.zip(self.deployment_id.clone()) {
             self.former.insert(with, id);
             (self.deployment_id, self.registered_at, self.deregistering) = (None, None, None);
@@ -183,7 +183,7 @@ impl Version {
 
     /// Whether it neither runs nor is registered as far as we know: kept as history.
     pub fn is_retired(&self) -> bool {
-        self.deployment_id.is_none() && self.desired == 0
+        self.deployment_id.is_none() && self.former.is_empty() && self.desired == 0
     }
 }
 

@@ -96,9 +96,7 @@ pub(super) fn since(survey: &Survey<'_>) -> Timestamp {
 
 /// What holds the deletion, by answers that were asked after it was requested.
 pub(super) fn pending(survey: &Survey<'_>, doomed: &[Doomed<'_>]) -> Pending {
-    if let Some(held) =
-        survey.versions.iter().find(|version| !version.former.is_empty() && !version.abandoned)
-    {
+    if let Some(held) = kept_elsewhere(survey) {
         return Pending::Unknown { reason: Reason::UsageUnknown, why: elsewhere(held), next: Next::News };
     }
     let knowledge = &survey.knowledge;
@@ -135,7 +133,12 @@ pub(super) fn pending(survey: &Survey<'_>, doomed: &[Doomed<'_>]) -> Pending {
     if work.is_empty() { Pending::Nothing { asked_at } } else { Pending::Work(work) }
 }
 
-fn elsewhere(version: &Version) -> String {
+/// A version that somebody else may use, who is not asked, and that nobody has given up.
+pub(super) fn kept_elsewhere<'s>(survey: &'s Survey<'_>) -> Option<&'s Version> {
+    survey.versions.iter().find(|version| !version.former.is_empty() && !version.abandoned)
+}
+
+pub(super) fn elsewhere(version: &Version) -> String {
     let places =
         version.former.iter().map(|(with, id)| format!("{id} at {with}")).collect::<Vec<_>>().join(", ");
     format!(

@@ -111,15 +111,16 @@ fn fields_change_hands_once() {
 }
 
 #[test]
-fn after_the_first_answer_labels_and_new_delays_are_all_that_is_written() {
+fn after_the_first_answer_labels_delays_and_the_restate_are_all_that_is_written() {
     let seen = with_answers(recorded());
     let decision = decide(&seen, now());
     let expected = [
-        "annotate remove-version-at",
-        "annotate remove-version-at",
-        "annotate remove-version-at",
+        "annotate registered-with remove-version-at",
+        "annotate registered-with remove-version-at",
+        "annotate registered-with remove-version-at",
         "label ReplicaSet latest=true",
         "label Service latest=true",
+        "annotate registered-with",
     ];
     assert_eq!(steps(&decision), expected);
     assert_eq!(decision.status.deployment_id.as_deref(), Some("dp_10PADg0zJXOfcr5jRl0E6kN"));

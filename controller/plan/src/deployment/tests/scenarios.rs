@@ -972,6 +972,66 @@ fn a_change_of_the_restate_registers_anew_and_keeps_what_the_former_may_use() {
     assert_eq!(annotation(&world, 0, restate_crd::annotation::FORMERLY_REGISTERED), None);
 }
 
+/// The same Restate under another address knows the same ids: nothing is to be given up by hand.
+#[test]
+fn another_spelling_of_the_same_restate_is_no_other_one() {
+    let mut world = World::new();
+    register_at(&mut world, "http://a.example:9070");
+    for _ in 0..4 {
+        roll(&mut world);
+    }
+    let registry = world.registry.clone();
+    register_at(&mut world, "https://a.example:9070");
+    world.registry = registry;
+    for _ in 0..4 {
+        roll(&mut world);
+    }
+    assert!(ready(&world));
+    assert_eq!(annotation(&world, 0, restate_crd::annotation::FORMERLY_REGISTERED), None);
+    let with = annotation(&world, 0, restate_crd::annotation::REGISTERED_WITH);
+    assert_eq!(with, Some("https://a.example:9070"), "{:?}", world.log);
+    world.deploy(1);
+    for _ in 0..6 {
+        roll(&mut world);
+        world.tick(700);
+    }
+    assert_eq!(desired(&world, 0), 0, "it goes as any other");
+}
+
+/// Nor does a new RestateCluster that is not there yet let go of what the former may use.
+#[test]
+fn a_target_that_does_not_exist_lets_go_of_nothing() {
+    let mut world = rolled(0);
+    world.call("a", true);
+    let register = serde_json::from_value(serde_json::json!({"cluster": "tset"})).unwrap();
+    world.edit(|object| object.spec.restate.register = register);
+    (world.cluster, world.snapshot) = (ClusterSeen::Absent, None);
+    world.delete();
+    world.tick(5);
+    world.pass(Crash::Never);
+    assert!(!world.gone);
+    world.edit(by_policy);
+    world.pass(Crash::Never);
+    assert!(world.gone);
+}
+
+/// Somebody has told Restate to call a version by another way: its work is not known to be none.
+#[test]
+fn a_version_that_is_called_by_another_way_is_kept() {
+    let mut world = rolled(0);
+    world.call("a", true);
+    let id = world.registry.deployments.keys().next().unwrap().clone();
+    let moved = world.registry.deployments.get_mut(&id).unwrap();
+    std::sync::Arc::make_mut(moved).endpoint = "https://gateway.example/greeter".to_owned();
+    world.deploy(1);
+    for _ in 0..6 {
+        roll(&mut world);
+        world.tick(700);
+    }
+    assert_eq!(desired(&world, 0), 2, "{:?}", world.log);
+    assert!(world.registry.deployments.contains_key(&id));
+}
+
 /// A deletion asks the Restate that the object names; what another one was told holds it until people say otherwise.
 #[test]
 fn a_deletion_is_held_by_what_another_restate_was_told() {

@@ -565,8 +565,9 @@ impl World {
         annotations.insert(REGISTERED_AT.to_owned(), now);
         annotations.insert(REGISTERED_WITH.to_owned(), call.admin.key.to_string());
         annotations.remove(FORMERLY_REGISTERED);
-        if !call.former.is_empty() {
-            let former = serde_json::to_string(&call.former).unwrap();
+        let former: BTreeMap<_, _> = call.former.iter().filter(|(_, known)| **known != id).collect();
+        if !former.is_empty() {
+            let former = serde_json::to_string(&former).unwrap();
             annotations.insert(FORMERLY_REGISTERED.to_owned(), former);
         }
         meta.labels.get_or_insert_default().insert(LATEST.to_owned(), "true".to_owned());
