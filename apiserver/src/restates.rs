@@ -174,16 +174,19 @@ impl Restates {
         self.known().get(&admin.key).is_some_and(|known| known.since.elapsed() >= GIVEN_UP_AFTER)
     }
 
-    /// 503 for a Restate that has told nothing yet.
+    /// 503 for a Restate that has told nothing yet; asked again it may, unless it is none that may be asked.
     pub(crate) fn no_answer(&self, admin: &Admin) -> Status {
-        let failure = self.snapshot(admin).and_then(|snapshot| snapshot.failure.clone());
-        let why = failure.map_or_else(|| "it has not answered yet".to_owned(), |failure| failure.message);
-        Self::cannot_tell(admin, &why)
+        if let Err(never) = self.client(admin) {
+            return never;
+        }
+        self.cannot_tell(admin, "it has not answered yet").retry_after(2)
     }
 
-    /// 503 for what a Restate has not told yet.
-    pub(crate) fn cannot_tell(admin: &Admin, why: &str) -> Status {
-        Status::unavailable(format!("{} cannot tell: {why}", admin.key)).retry_after(2)
+    /// 503 for what a Restate has not told, with the reason if it has failed.
+    pub(crate) fn cannot_tell(&self, admin: &Admin, what: &str) -> Status {
+        let failure = self.snapshot(admin).and_then(|snapshot| snapshot.failure.clone());
+        let why = failure.map(|failure| format!(" ({})", failure.message)).unwrap_or_default();
+        Status::unavailable(format!("{} cannot tell: {what}{why}", admin.key))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<EndpointKey, Known>> {

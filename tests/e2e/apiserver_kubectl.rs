@@ -204,7 +204,8 @@ async fn watch_only(stage: &Stage) -> Result<Option<String>> {
         return Ok(None);
     }
     let versions = stage.parked.versions().await?;
-    ensure!(was_no_watch(&seen), "the watch lost its event; there are {versions:?}: {seen:?}");
+    let was_made = versions.iter().any(|name| name.starts_with("three-"));
+    ensure!(!was_made || was_no_watch(&seen), "the watch lost its event; there are {versions:?}: {seen:?}");
     // The next watch shows it as new.
     stage.parked.delete("three").await?;
     eventually("the third version to go", Duration::from_mins(1), || async {

@@ -89,20 +89,18 @@ impl Published {
     /// Readers that come together share one publication. What is published is drawn when its turn has come: an older
     /// map after a newer one would take away what is there.
     async fn publish(&self, drawn: impl Future<Output = Result<Arc<Map>, Status>>) -> Result<(), Status> {
-        let mut published = self.last.lock().await;
+        let mut published = Arc::clone(&self.last).lock_owned().await;
         let map = drawn.await?;
         self.store.set_warning(warning(&map));
         if published.as_ref().is_some_and(|last| Arc::ptr_eq(last, &map)) {
             return Ok(());
         }
         let own = self.store.clone();
-        let new = Arc::clone(&map);
-        let encoded = tokio::task::spawn_blocking(move || own.publish(objects(&new))).await;
-        match encoded {
-            Ok(Ok(())) => {
-                *published = Some(map);
-                Ok(())
-            }
+        // The turn lasts as long as the publication, also where the reader who began it has left.
+        let encoded =
+            tokio::task::spawn_blocking(move || own.publish(objects(&map)).map(|()| *published = Some(map)));
+        match encoded.await {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "services could not be encoded");
                 Err(Status::internal("services could not be encoded"))

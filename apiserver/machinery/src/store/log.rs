@@ -89,6 +89,9 @@ pub(crate) struct Log {
     /// The version before the ring's first change.
     floor: u64,
     smallest: usize,
+    /// The most objects that there were, until the changes after them have left the ring.
+    widest: usize,
+    wide_until: u64,
 }
 
 impl Log {
@@ -97,7 +100,7 @@ impl Log {
     }
 
     pub(crate) fn with_capacity(smallest: usize) -> Self {
-        Self { state: None, ring: VecDeque::new(), first: 0, floor: 0, smallest }
+        Self { state: None, ring: VecDeque::new(), first: 0, floor: 0, smallest, widest: 0, wide_until: 0 }
     }
 
     /// The objects; nothing before the first publication.
@@ -122,8 +125,7 @@ impl Log {
         } else {
             self.ring.extend(changes.into_iter().map(Arc::new));
         }
-        let before = self.state.as_ref().map_or(0, |state| state.items.len());
-        let capacity = self.smallest.max(state.items.len().max(before) * 2);
+        let capacity = self.capacity(state.items.len());
         self.state = Some(Arc::new(state));
         while self.ring.len() > capacity {
             if let Some(dropped) = self.ring.pop_front() {
@@ -131,6 +133,15 @@ impl Log {
                 self.floor = dropped.version;
             }
         }
+    }
+
+    /// Twice the objects that there are, or were before changes that are still in the ring.
+    fn capacity(&mut self, now: usize) -> usize {
+        let before = self.state.as_ref().map_or(0, |state| state.items.len());
+        if before >= self.widest || self.first >= self.wide_until {
+            (self.widest, self.wide_until) = (before, self.position());
+        }
+        self.smallest.max(now.max(self.widest) * 2)
     }
 
     /// Takes a version that was issued without a change. However many come in a row, they take one place: whoever only

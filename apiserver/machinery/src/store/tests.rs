@@ -107,6 +107,8 @@ fn w14_the_end_of_all_objects_pushes_nobody_out() {
     let start = version(&feed);
     feed.publish(Vec::<Book>::new(), now()).unwrap();
     assert_eq!(changes_after(&feed, start).len(), 100);
+    feed.publish(vec![book("s", "next", "x", 0)], now()).unwrap();
+    assert_eq!(changes_after(&feed, start).len(), 101, "nor does what comes after it");
 }
 
 /// Lists at another replica's version issue versions without changes: they cost watches nothing.
