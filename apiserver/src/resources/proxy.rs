@@ -22,6 +22,7 @@ use apiserver_machinery::audit::Note;
 use apiserver_machinery::request_info::RequestInfo;
 use apiserver_machinery::resource::{Call, Connectable};
 use apiserver_machinery::serve::body::holding;
+use apiserver_machinery::serve::body::is_over_the_limit;
 use apiserver_machinery::status::Status;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
@@ -172,22 +173,11 @@ impl Content {
     fn stream(self) -> impl Stream<Item = Result<Bytes, axum::Error>> + Send + 'static {
         let Self { body, overrun } = self;
         body.into_data_stream().inspect(move |part| {
-            if part.as_ref().is_err_and(is_over_the_limit) {
+            if part.as_ref().is_err_and(|error| is_over_the_limit(error)) {
                 overrun.store(true, Ordering::Relaxed);
             }
         })
     }
-}
-
-fn is_over_the_limit(error: &axum::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<http_body_util::LengthLimitError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 fn redirected(answer: &http::Response<Carried>) -> Option<String> {

@@ -19,5 +19,5 @@ pub use pause::is_paused;
 pub use step::{
     Admin, Become, ChangeNodes, Claim, Configure, Deregistration, EventKind, Finalizer, LeaveMetadata,
     LookAgain, Manager, NodeChange, Note, Outcome, Patch, Plan, Proof, Propagation, Provision, Registration,
-    Routes, Snapshot, Step, TrimLog, Version,
+    Routes, Snapshot, Step, TrimLog, Version, record_of,
 };

@@ -130,6 +130,14 @@ pub enum Step {
 }
 
 impl Step {
+    /// Itself, or what is done beside the main path.
+    pub fn inner(&self) -> &Self {
+        match self {
+            Self::Aside(step) => step,
+            step => step,
+        }
+    }
+
     /// Whether this step cannot be taken back: such a step needs a lease that outlives its deadline, and is never
     /// retried blindly.
     pub fn is_irreversible(&self) -> bool {
@@ -234,6 +242,12 @@ pub struct Registration {
     pub version: Version,
     /// With which other Restates it was registered before, and by which id: what is recorded of those stays.
     pub former: BTreeMap<String, DeploymentId>,
+}
+
+/// The text that records other Restates; none, where there are none.
+pub fn record_of(former: &BTreeMap<String, DeploymentId>) -> Option<String> {
+    // Texts as keys and values always have one.
+    (!former.is_empty()).then(|| serde_json::to_string(former)).transpose().unwrap_or_default()
 }
 
 /// The object (replica set) that stands for a version.

@@ -40,13 +40,13 @@ impl Executor {
 
     async fn is_still_unrouted(&self, wanted: &Deregistration) -> Result<(), Error> {
         let Deregistration { admin, deployment, version, offers, proof: _ } = wanted;
-        let look = timeout(LAST_LOOK, self.restates.is_routed(admin, offers, deployment));
+        let look = timeout(LAST_LOOK, self.restates.routes(admin, offers.iter()));
         let answer = look.await.map_err(|_| Error::Deadline { what: "GET of a service" })?;
-        let routed = answer.map_err(|source| Error::Deregister {
+        let routes = answer.map_err(|source| Error::Deregister {
             deployment: deployment.to_string(),
             source: Box::new(source),
         })?;
-        if routed {
+        if routes.values().any(|to| to == deployment) {
             self.restates.look_now(admin);
             return Err(Error::Overtaken { object: Box::new(version.object.clone()) });
         }

@@ -3,13 +3,12 @@
 //! Invariant: nobody waits in line behind an endpoint. Restate's call of it can take seconds (a Service that is a moment
 //! old has no route yet), so each is rehearsed first, all at the same time; what is done in turn takes milliseconds.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use restate_crd::annotation::{DEPLOYMENT_ID, FORMERLY_REGISTERED, REGISTERED_AT, REGISTERED_WITH};
 use restate_crd::label::LATEST;
-use restate_plan::{Patch, Registration};
+use restate_plan::{Patch, Registration, record_of};
 use tokio::time::timeout;
 
 use super::{Error, Executor, Rejection};
@@ -38,13 +37,13 @@ impl Executor {
         self.attempts.over(&key);
         let Registration { admin, former, .. } = registration;
         // An id is Restate's own: who gives the same one is the same, by another address.
-        let former: BTreeMap<_, _> = former.iter().filter(|(_, known)| **known != id).collect();
-        let former = (!former.is_empty()).then(|| serde_json::to_string(&former)).transpose();
+        let mut former = former.clone();
+        former.retain(|_, known| *known != id);
         let record = [
             (DEPLOYMENT_ID, Some(id.to_string())),
             (REGISTERED_AT, Some(Timestamp::now().to_string())),
             (REGISTERED_WITH, Some(admin.key.to_string())),
-            (FORMERLY_REGISTERED, former.unwrap_or_default()),
+            (FORMERLY_REGISTERED, record_of(&former)),
         ];
         let record = record.map(|(key, value)| (key.to_owned(), value)).into();
         let mut patch =
@@ -59,9 +58,9 @@ impl Executor {
     /// in our turn, with nothing but a call between the answer and the registration.
     async fn is_still_due(&self, registration: &Registration, key: &str) -> Result<(), Error> {
         let Registration { admin, force: Some(routes), version, .. } = registration else { return Ok(()) };
-        match self.restates.routes_to(admin, routes).await {
-            Ok(true) => Ok(()),
-            Ok(false) => {
+        match self.restates.routes(admin, routes.keys()).await {
+            Ok(now) if now == *routes => Ok(()),
+            Ok(_) => {
                 self.restates.look_now(admin);
                 Err(Error::Overtaken { object: Box::new(version.object.clone()) })
             }

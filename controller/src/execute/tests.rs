@@ -353,12 +353,10 @@ async fn a_registration_is_recorded_as_soon_as_restate_has_answered() {
 /// users.md 2b 3.0.0 (no promotion war): somebody else may have registered after the answers that a rollback rests on.
 #[tokio::test]
 async fn a_service_that_somebody_took_meanwhile_is_not_moved_by_force() {
-    let service = |deployment: &str| {
-        json!({"name": "greeter", "deployment_id": deployment, "revision": 1,
-        "ty": "Service", "public": true, "handlers": []})
-    };
     for (deployment, moves) in [("dp_2", true), ("dp_foreign", false)] {
-        let answer = json!({"id": "dp_1", "services": [service(deployment)]});
+        // What a registration is answered, and the service.
+        let answer = json!({"id": "dp_1", "services": [], "name": "greeter", "deployment_id": deployment,
+            "revision": 1, "ty": "Service", "public": true, "handlers": []});
         let restate = Restate::answering(200, answer).await;
         let force = Some([("greeter".into(), "dp_2".into())].into());
         let step = Step::Register(Registration { force, ..registration(restate.admin()) });

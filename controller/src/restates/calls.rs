@@ -54,23 +54,15 @@ impl Restates {
         Ok(self.client(&wanted.admin)?.rehearse(&wish(wanted)).await?)
     }
 
-    /// Whether services still go where they went.
-    pub(crate) async fn routes_to(&self, admin: &Admin, routes: &Routes) -> Result<bool, Error> {
-        let services = self.client(admin)?.services().await?;
-        let now: Routes = services.into_iter().map(|found| (found.name, found.deployment)).collect();
-        Ok(routes.iter().all(|(service, deployment)| now.get(service) == Some(deployment)))
-    }
-
-    /// Whether one of these services goes to this deployment.
-    pub(crate) async fn is_routed(
+    /// Where new calls to these services go now; not those that Restate does not know.
+    pub(crate) async fn routes(
         &self,
         admin: &Admin,
-        services: &[ServiceName],
-        id: &DeploymentId,
-    ) -> Result<bool, Error> {
+        services: impl Iterator<Item = &ServiceName>,
+    ) -> Result<Routes, Error> {
         let client = self.client(admin)?;
-        let found = try_join_all(services.iter().map(|name| client.service(name))).await?;
-        Ok(found.into_iter().flatten().any(|service| service.deployment == *id))
+        let found = try_join_all(services.map(|name| client.service(name))).await?;
+        Ok(found.into_iter().flatten().map(|service| (service.name, service.deployment)).collect())
     }
 
     /// Registers a version.

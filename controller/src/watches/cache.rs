@@ -267,9 +267,9 @@ impl<K: Kept> Held<K> {
         coming.unreadable.insert(place);
     }
 
-    fn bury(&mut self, uid: Option<String>) {
+    fn bury(&mut self, uids: impl IntoIterator<Item = String>) {
         self.buried.retain(|_, since| since.elapsed() < BURIED);
-        self.buried.extend(uid.map(|uid| (uid, Instant::now())));
+        self.buried.extend(uids.into_iter().map(|uid| (uid, Instant::now())));
     }
 
     fn replaced(&mut self) -> Vec<Change<K>> {
@@ -286,9 +286,7 @@ impl<K: Kept> Held<K> {
             }
         }
         let gone: Vec<_> = before.into_values().filter_map(|text| change(&text, None)).collect();
-        for change in &gone {
-            self.bury(change.object.meta().uid.clone());
-        }
+        self.bury(gone.iter().filter_map(|change| change.object.meta().uid.clone()));
         changes.extend(gone);
         changes
     }

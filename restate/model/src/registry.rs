@@ -19,12 +19,12 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The same, sharing with an earlier answer what that said alike.
-    #[must_use]
-    pub fn sharing(mut self, before: &Self) -> Self {
-        share(&mut self.deployments, &before.deployments);
-        share(&mut self.services, &before.services);
-        self
+    /// An answer that shares with an earlier one what that said alike: all of it, where it says nothing else.
+    pub fn shared(now: Arc<Self>, before: &Arc<Self>) -> Arc<Self> {
+        let mut now = Arc::unwrap_or_clone(now);
+        share(&mut now.deployments, &before.deployments);
+        share(&mut now.services, &before.services);
+        if now == **before { Arc::clone(before) } else { Arc::new(now) }
     }
 
     /// The services that Restate routes to this deployment now.

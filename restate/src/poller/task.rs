@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use restate_model::{EndpointKey, Failure, Reading, Snapshot};
+use restate_model::{EndpointKey, Failure, Reading, Registry, Snapshot};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -115,20 +115,15 @@ impl<S: Source> Task<S> {
 
     async fn ask_registry(&mut self) -> Result<(), Error> {
         let started = Instant::now();
-        let answer = self.source.registry().await;
-        self.note(
-            Demand::Registry,
-            started,
-            ended(self.snapshot.registry.as_ref(), &answer),
-            answer.as_ref().err(),
-        );
-        let Reading { asked_at, value } = answer?;
-        let value = match self.snapshot.registry.take() {
-            Some(before) if before.value == value => before.value,
-            Some(before) => Arc::new(Arc::unwrap_or_clone(value).sharing(&before.value)),
-            None => value,
-        };
-        self.snapshot.registry = Some(Reading { asked_at, value });
+        let before = self.snapshot.registry.as_ref();
+        // First of all: what is shared is equal at a glance, to all who compare it from here on.
+        let answer = self.source.registry().await.map(|reading| match before {
+            Some(before) => Reading { value: Registry::shared(reading.value, &before.value), ..reading },
+            None => reading,
+        });
+        let ended = ended(before, &answer);
+        self.note(Demand::Registry, started, ended, answer.as_ref().err());
+        self.snapshot.registry = Some(answer?);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::{Deregistration, Patch, Proof, Step};
 
 /// What is wrong with a decision: nothing, if all is well.
 pub(super) fn violations(survey: &Survey<'_>, decision: &Decision) -> Vec<String> {
-    let steps: Vec<&Step> = decision.plan.steps.iter().map(inner).collect();
+    let steps: Vec<&Step> = decision.plan.steps.iter().map(Step::inner).collect();
     let mut wrong = Vec::new();
     for (index, step) in steps.iter().enumerate() {
         let before = &steps[..index];
@@ -52,13 +52,6 @@ pub(super) fn violations(survey: &Survey<'_>, decision: &Decision) -> Vec<String
         wrong.extend(verdict.err());
     }
     wrong
-}
-
-fn inner(step: &Step) -> &Step {
-    match step {
-        Step::Aside(step) => step,
-        step => step,
-    }
 }
 
 fn version<'s>(survey: &'s Survey<'_>, uid: &str) -> Option<&'s Version> {

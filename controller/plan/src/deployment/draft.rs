@@ -47,13 +47,9 @@ impl Draft {
         self.patch(Patch { replicas: Some(replicas), ..Patch::of(version.reference(), version.uid.clone()) });
     }
 
-    /// Whether something is written on this object anyhow, at the end of the main path or beside it.
+    /// Whether something is written on this object anyhow.
     pub(super) fn writes_on(&self, object: &Uid) -> bool {
-        let steps = self.steps.iter().map(|step| match step {
-            Step::Aside(inner) => inner.as_ref(),
-            step => step,
-        });
-        steps.into_iter().any(|step| matches!(step, Step::Patch(patch) if patch.uid == *object))
+        self.steps.iter().any(|step| matches!(step.inner(), Step::Patch(patch) if patch.uid == *object))
     }
 
     /// A label that people select by: where nothing else is written on the object, it stands beside the path.

@@ -301,22 +301,16 @@ fn place(versions: &mut [Version], seen: &Seen) {
     let Some(registry) = seen.snapshot.as_ref().and_then(|snapshot| snapshot.registry.as_ref()) else {
         return;
     };
-    for version in versions {
-        let (name, namespace) = (version.name.clone(), version.namespace.clone());
-        let is_here = |endpoint: &str| target::is_service(endpoint, &name, &namespace);
-        let called = |id: &DeploymentId| registry.value.deployments.get(id).map(|it| it.endpoint.clone());
-        let elsewhere =
-            version.deployment_id.as_ref().and_then(&called).filter(|endpoint| !is_here(endpoint));
-        if let Some((id, endpoint)) =
-            elsewhere.and_then(|endpoint| Some((version.deployment_id.take()?, endpoint)))
-        {
-            version.former.insert(endpoint, id);
+    let called = |id: &DeploymentId| registry.value.deployments.get(id).map(|it| it.endpoint.as_str());
+    for Version { name, namespace, deployment_id, former, .. } in versions {
+        let is_here = |endpoint: &str| target::is_service(endpoint, name, namespace);
+        let elsewhere = deployment_id.as_ref().and_then(called).filter(|endpoint| !is_here(endpoint));
+        if let Some((endpoint, id)) = elsewhere.and_then(|endpoint| Some((endpoint, deployment_id.take()?))) {
+            former.insert(endpoint.to_owned(), id);
         }
-        let same =
-            version.former.iter().find(|(_, id)| called(id).is_some_and(|endpoint| is_here(&endpoint)));
-        if let Some((spelling, id)) = same.map(|(spelling, id)| (spelling.clone(), id.clone())) {
-            version.former.remove(&spelling);
-            version.deployment_id.get_or_insert(id);
+        let same = former.extract_if(.., |_, id| called(id).is_some_and(is_here)).next();
+        if let Some((_, id)) = same {
+            deployment_id.get_or_insert(id);
         }
     }
 }

@@ -18,7 +18,7 @@ use super::version::{Version, found};
 use super::{autoscaler, metadata, rollout, service};
 use crate::applied::{apply_unless_same, is_applied};
 use crate::ownership::is_adopted;
-use crate::{Manager, ObjectRef, Step, Uid};
+use crate::{Manager, ObjectRef, Step, Uid, record_of};
 
 /// The Service of each version that may be called.
 pub(super) fn services(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec, target: &Target<'_>) {
@@ -94,8 +94,7 @@ pub(super) fn restate(draft: &mut Draft, survey: &Survey<'_>, spec: &Spec) {
         survey.versions.iter().filter(|version| version.deployment_id.is_some() && !version.deleting);
     for version in registered.filter(|version| version.registered_with.as_deref() != Some(key)) {
         if version.registered_with.is_some() {
-            let former = (!version.former.is_empty()).then(|| serde_json::to_string(&version.former));
-            draft.annotate(version, [(FORMERLY_REGISTERED, former.transpose().unwrap_or_default())]);
+            draft.annotate(version, [(FORMERLY_REGISTERED, record_of(&version.former))]);
         }
         if draft.writes_on(&version.uid) {
             draft.annotate(version, [(REGISTERED_WITH, Some(key.to_owned()))]);

@@ -198,10 +198,7 @@ fn pass(world: &mut World, crash: Crash) {
 
 /// Steps that take something away from Restate or its pods, wishes of the owner aside.
 fn destructive(decision: &Decision) -> Vec<Step> {
-    let steps = decision.plan.steps.iter().map(|step| match step {
-        Step::Aside(inner) => inner.as_ref(),
-        step => step,
-    });
+    let steps = decision.plan.steps.iter().map(Step::inner);
     let is_deletion = |step: &&Step| match step {
         Step::Deregister(call) => !matches!(call.proof, Proof::Abandoned { .. }),
         Step::Delete { object, .. } => object.kind == "ReplicaSet",

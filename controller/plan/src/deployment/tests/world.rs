@@ -24,7 +24,7 @@ use restate_model::{
 use serde_json::json;
 
 use super::super::{ClusterSeen, Decision, Seen, decide, record_rejection};
-use crate::{Deregistration, Finalizer, Object, Patch, Plan, Proof, Registration, Step};
+use crate::{Deregistration, Finalizer, Object, Patch, Plan, Proof, Registration, Step, record_of};
 
 /// Services that each template offers.
 const OFFERS: [&[&str]; 4] = [&["a"], &["a"], &["a", "b"], &["b"]];
@@ -565,11 +565,9 @@ impl World {
         annotations.insert(REGISTERED_AT.to_owned(), now);
         annotations.insert(REGISTERED_WITH.to_owned(), call.admin.key.to_string());
         annotations.remove(FORMERLY_REGISTERED);
-        let former: BTreeMap<_, _> = call.former.iter().filter(|(_, known)| **known != id).collect();
-        if !former.is_empty() {
-            let former = serde_json::to_string(&former).unwrap();
-            annotations.insert(FORMERLY_REGISTERED.to_owned(), former);
-        }
+        let mut former = call.former.clone();
+        former.retain(|_, known| *known != id);
+        annotations.extend(record_of(&former).map(|text| (FORMERLY_REGISTERED.to_owned(), text)));
         meta.labels.get_or_insert_default().insert(LATEST.to_owned(), "true".to_owned());
         self.writes += 1;
         true
